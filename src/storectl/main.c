@@ -40,21 +40,42 @@ static const char help[] =
 	"\n"
 	"A url is sqlite:///PATH or mariadb://USER@HOST/DATABASE; without one it is the daemon's, from its\n"
 	"configuration.\n"
-	"\n"
-	"  -c, --config FILE              the daemon's configuration instead of " CONFIG_FILE "\n"
-	"      --password-file FILE       password for URL, or for TO\n"
-	"      --from-password-file FILE  password for FROM\n"
-	"      --older-than TIME          how long an operation must have ended (at least 1d)\n"
-	"      --dry-run                  prune: only say how many there are\n"
-	"  -h, --help                     show this\n"
+	"\n";
+
+static const char exit_codes[] =
 	"\n"
 	"Exit codes: 0 success, 1 failure or faults found by check, 2 wrong usage.\n";
 
+enum choice {
+	CHOICE_CONFIG,
+	CHOICE_PASSWORD,
+	CHOICE_FROM_PASSWORD,
+	CHOICE_OLDER_THAN,
+	CHOICE_DRY_RUN,
+	CHOICE_HELP,
+	CHOICE_COUNT
+};
+
+static const struct {
+	const char *name;
+	const char *value; /* the word for it in help; NULL: it has none */
+	const char *doc;
+} choices[CHOICE_COUNT] = {
+	[CHOICE_CONFIG] = { "config", "FILE",
+			    "The daemon's configuration instead of " CONFIG_FILE "." },
+	[CHOICE_PASSWORD] = { "password-file", "FILE", "The password for URL, or for TO." },
+	[CHOICE_FROM_PASSWORD] = { "from-password-file", "FILE", "The password for FROM." },
+	[CHOICE_OLDER_THAN] = { "older-than", "TIME",
+				"How long ago an operation must have ended (at least 1d)." },
+	[CHOICE_DRY_RUN] = { "dry-run", NULL, "Of prune: only say how many there are." },
+	[CHOICE_HELP] = { "help", NULL, "Show this help." },
+};
+
+/* volumectl asks for the options with this word, when a shell completes one. */
+#define WORD_OPTIONS "options"
+
 struct arguments {
-	const char *config_file;
-	const char *password_file, *from_password_file;
-	const char *older_than;
-	bool dry_run;
+	const char *options[CHOICE_COUNT]; /* the value, "" if it has none; NULL: not given */
 	char **words;
 	int count;
 };
@@ -83,9 +104,11 @@ static int run_copy(const struct arguments *arguments, const struct config *conf
 		return usage("copy needs FROM and TO");
 	if (streq(arguments->words[0], arguments->words[1]))
 		return usage("FROM and TO are the same");
-	r = place_open(&from, arguments->words[0], arguments->from_password_file, true, &err);
+	r = place_open(&from, arguments->words[0], arguments->options[CHOICE_FROM_PASSWORD], true,
+		       &err);
 	if (r == 0)
-		r = place_open(&to, arguments->words[1], arguments->password_file, false, &err);
+		r = place_open(&to, arguments->words[1], arguments->options[CHOICE_PASSWORD], false,
+			       &err);
 	if (r == 0)
 		r = copy_stores(&from, &to, &err);
 	place_close(&to);
@@ -97,7 +120,7 @@ static int open_one(const struct arguments *arguments, const struct config *conf
 		    struct place *place, struct err *err)
 {
 	bool given = arguments->count == 1;
-	const char *password_file = arguments->password_file;
+	const char *password_file = arguments->options[CHOICE_PASSWORD];
 
 	if (!password_file && !given)
 		password_file = config->store_password_file;
@@ -134,6 +157,7 @@ static int run_check(const struct arguments *arguments, const struct config *con
 
 static int run_prune(const struct arguments *arguments, const struct config *config)
 {
+	const char *older_than = arguments->options[CHOICE_OLDER_THAN];
 	struct place place = { 0 };
 	struct err err = { 0 };
 	int64_t age_ms;
@@ -141,13 +165,13 @@ static int run_prune(const struct arguments *arguments, const struct config *con
 
 	if (arguments->count > 1)
 		return usage("prune takes one URL");
-	if (!arguments->older_than)
+	if (!older_than)
 		return usage("prune needs --older-than, such as 90d");
-	if (parse_duration(arguments->older_than, &age_ms) < 0 || age_ms < INT64_C(86400000))
+	if (parse_duration(older_than, &age_ms) < 0 || age_ms < INT64_C(86400000))
 		return usage("--older-than must be a time of at least 1d, such as 90d");
 	r = open_one(arguments, config, &place, &err);
 	if (r == 0)
-		r = prune_store(&place, age_ms, arguments->dry_run, &err);
+		r = prune_store(&place, age_ms, arguments->options[CHOICE_DRY_RUN] != NULL, &err);
 	place_close(&place);
 	return r < 0 ? failed(&err) : EXIT_SUCCESS;
 }
@@ -164,6 +188,7 @@ static int run(const struct arguments *arguments)
 	struct config config = { 0 };
 	struct err err = { 0 };
 	struct arguments rest = *arguments;
+	const char *config_file = arguments->options[CHOICE_CONFIG];
 
 	if (rest.count == 0)
 		return usage(SUBCOMMANDS);
@@ -174,8 +199,8 @@ static int run(const struct arguments *arguments)
 
 		if (!streq(commands[i].name, arguments->words[0]))
 			continue;
-		if (config_read(&config, str_or(rest.config_file, CONFIG_FILE),
-				rest.config_file != NULL, NULL, &err) < 0)
+		if (config_read(&config, str_or(config_file, CONFIG_FILE), config_file != NULL,
+				NULL, &err) < 0)
 			return failed(&err);
 		code = commands[i].run(&rest, &config);
 		config_clear(&config);
@@ -184,50 +209,71 @@ static int run(const struct arguments *arguments)
 	return usage(SUBCOMMANDS);
 }
 
+static int show_help(void)
+{
+	fputs(help, stdout);
+	for (size_t i = 0; i < CHOICE_COUNT; i++) {
+		_cleanup_free_ char *label =
+			xasprintf("--%s%s%s", choices[i].name, choices[i].value ? " " : "",
+				  str_or(choices[i].value, ""));
+
+		printf("  %-25s  %s\n", label, choices[i].doc);
+	}
+	fputs(exit_codes, stdout);
+	return EXIT_SUCCESS;
+}
+
+static int show_options(void)
+{
+	for (size_t i = 0; i < CHOICE_COUNT; i++)
+		printf("--%s\t%s\n", choices[i].name, choices[i].doc);
+	return EXIT_SUCCESS;
+}
+
+/* Into arguments; EXIT_USAGE if it is wrong, and reported already. */
+static int read_options(struct arguments *arguments, int argc, char **argv)
+{
+	struct option options[CHOICE_COUNT + 1] = { 0 };
+	int code;
+
+	for (int i = 0; i < CHOICE_COUNT; i++)
+		options[i] = (struct option){
+			.name = choices[i].name,
+			.has_arg = choices[i].value ? required_argument : no_argument,
+			.val = i,
+		};
+	opterr = 0;
+	while ((code = getopt_long(argc, argv, ":c:h", options, NULL)) >= 0) {
+		if (code == ':')
+			return usage("an option lacks its value");
+		if (code == '?')
+			return usage("there is an unknown option");
+		if (code == 'c')
+			code = CHOICE_CONFIG;
+		if (code == 'h')
+			code = CHOICE_HELP;
+		arguments->options[code] = str_or(optarg, "");
+	}
+	arguments->words = argv + optind;
+	arguments->count = argc - optind;
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "config", required_argument, NULL, 'c' },
-		{ "password-file", required_argument, NULL, 'p' },
-		{ "from-password-file", required_argument, NULL, 'f' },
-		{ "older-than", required_argument, NULL, 'o' },
-		{ "dry-run", no_argument, NULL, 'd' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
-	};
 	struct arguments arguments = { 0 };
 	int code;
 
 	log_set_level(LOG_LEVEL_NOTICE);
-	opterr = 0;
-	while ((code = getopt_long(argc, argv, ":c:h", options, NULL)) >= 0) {
-		switch (code) {
-		case 'c':
-			arguments.config_file = optarg;
-			break;
-		case 'p':
-			arguments.password_file = optarg;
-			break;
-		case 'f':
-			arguments.from_password_file = optarg;
-			break;
-		case 'o':
-			arguments.older_than = optarg;
-			break;
-		case 'd':
-			arguments.dry_run = true;
-			break;
-		case 'h':
-			return fputs(help, stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-		case ':':
-			return usage("an option lacks its value");
-		default:
-			return usage("there is an unknown option");
-		}
+	code = read_options(&arguments, argc, argv);
+	if (code == 0) {
+		if (arguments.options[CHOICE_HELP])
+			code = show_help();
+		else if (arguments.count == 1 && streq(arguments.words[0], WORD_OPTIONS))
+			code = show_options();
+		else
+			code = run(&arguments);
 	}
-	arguments.words = argv + optind;
-	arguments.count = argc - optind;
-	code = run(&arguments);
 	if (fflush(stdout) != 0 && code == 0) {
 		fprintf(stderr, "volumectl store: cannot write: %s\n", strerror(errno));
 		return EXIT_FAILURE;

@@ -25,31 +25,17 @@ static const char help[] =
 	"  --json             Print compact JSON.\n"
 	"  --address ADDRESS  Use this bus instead of the system's.\n";
 
-enum { OPTION_YES = OPTION_CODE_OWN };
-
-static int take_yes(void *arg, int code, const char *value)
+/* 0, EXIT_USAGE, or OPTIONS_HELP if help was given. */
+static int read_options(struct ctl *ctl, const char *command, int argc, char **argv,
+			const char **own)
 {
-	*(bool *)arg = true;
-	return 0;
-}
-
-/* 0, EXIT_USAGE, or OPTIONS_HELP if help was given. yes may be NULL: there is no such option. */
-static int read_options(struct ctl *ctl, int argc, char **argv, bool *yes)
-{
-	static const struct option table[] = {
-		{ "yes", no_argument, NULL, OPTION_YES },
-		COMMON_OPTIONS,
-		{ 0 },
-	};
-	int result = options_read(&ctl->options, "store", yes ? table : table + 1, argc, argv,
-				  take_yes, yes);
+	int result = options_read_own(&ctl->options, command, argc, argv, own);
 
 	if (result == OPTIONS_HELP)
 		fputs(help, stdout);
 	if (result == 0 && optind < argc)
-		return ctl_usage(
-			"the argument '%s' is one too many; see 'volumectl store %s --help'",
-			argv[optind], argv[0]);
+		return ctl_usage("the argument '%s' is one too many; see 'volumectl %s --help'",
+				 argv[optind], command);
 	return result;
 }
 
@@ -94,7 +80,7 @@ int store_plan_main(struct ctl *ctl, int argc, char **argv)
 {
 	struct volume_client_value *plan = NULL;
 	struct err err = { 0 };
-	int result = read_options(ctl, argc, argv, NULL);
+	int result = read_options(ctl, "store plan", argc, argv, NULL);
 
 	if (result)
 		return result == OPTIONS_HELP ? 0 : result;
@@ -127,8 +113,9 @@ int store_accept_main(struct ctl *ctl, int argc, char **argv)
 {
 	struct volume_client_value *plan = NULL;
 	struct err err = { 0 };
-	bool yes = false, past;
-	int result = read_options(ctl, argc, argv, &yes);
+	const char *yes = NULL;
+	bool past;
+	int result = read_options(ctl, "store accept", argc, argv, &yes);
 
 	if (result)
 		return result == OPTIONS_HELP ? 0 : result;

@@ -15,6 +15,7 @@
 #include <stdio.h>
 
 #include "volumectl/listing.h"
+#include "volumectl/store.h"
 #include "volumectl/terminal.h"
 
 #define ANSWER_MS 300
@@ -200,8 +201,23 @@ static void add_option(const struct offer *offer, const char *name, const char *
 	add(offer, option, what);
 }
 
-static void offer_options(const struct offer *offer, const struct method *method)
+/* The command of the line: a row of the method table or an extra one; or none, before it. */
+struct command {
+	const char *name; /* as own_options[] calls it, "" if there is none */
+	const struct method *method;
+	const struct extra_command *extra;
+};
+
+/* Those of "store copy" are known to another program, which volumectl becomes. */
+static void offer_options(const struct offer *offer, const struct command *command)
 {
+	const struct method *method = command->method;
+
+	if (store_is_elsewhere(command->name)) {
+		fflush(stdout);
+		store_show_options();
+		return;
+	}
 	for (size_t i = 0; method && i < method->args->count; i++) {
 		char name[64];
 
@@ -210,10 +226,8 @@ static void offer_options(const struct offer *offer, const struct method *method
 		options_name_field(&method->args->fields[i], name);
 		add_option(offer, name, method->args->fields[i].doc);
 	}
-	for (size_t i = 0; method && i < OWN_OPTION_COUNT; i++) {
-		if (method == &methods[own_options[i].method])
-			add_option(offer, own_options[i].name, own_options[i].doc);
-	}
+	for (size_t i = 0; (i = options_next_own(command->name, i)) < OWN_OPTION_COUNT; i++)
+		add_option(offer, own_options[i].name, own_options[i].doc);
 	for (size_t i = 0; common_options[i].name; i++)
 		add_option(offer, common_options[i].name, "");
 }
@@ -238,47 +252,48 @@ static bool is_called(const char *option, const char *name, size_t length)
 	return strlen(option) == length && strncmp(option, name, length) == 0;
 }
 
-static void offer_own_value(const struct offer *offer, const struct method *method,
+static void offer_own_value(const struct offer *offer, const struct command *command,
 			    const char *name, size_t length)
 {
-	for (size_t i = 0; i < OWN_OPTION_COUNT; i++) {
-		if (method == &methods[own_options[i].method] &&
-		    is_called(own_options[i].name, name, length) &&
-		    streq(own_options[i].value, "VM"))
+	for (size_t i = 0; (i = options_next_own(command->name, i)) < OWN_OPTION_COUNT; i++) {
+		if (!is_called(own_options[i].name, name, length))
+			continue;
+		if (streq(own_options[i].value, "VM"))
 			offer_objects(offer, &vm_record);
+		if (streq(own_options[i].value, "FILE"))
+			puts(":files");
 	}
 }
 
-static void offer_option_value(const struct offer *offer, const struct method *method,
+static void offer_option_value(const struct offer *offer, const struct command *command,
 			       const char *name, size_t length)
 {
-	const struct field *field = find_option(method, name, length);
+	const struct field *field = find_option(command->method, name, length);
 
 	if (is_called("columns", name, length))
-		offer_columns(offer, method);
+		offer_columns(offer, command->method);
 	else if (field)
-		offer_value(offer, method->args, field);
+		offer_value(offer, command->method->args, field);
 	else
-		offer_own_value(offer, method, name, length);
+		offer_own_value(offer, command, name, length);
 }
 
 /* Does this word want the next one as its value? */
-static bool wants_value(const struct method *method, const char *word)
+static bool wants_value(const struct command *command, const char *word)
 {
 	const struct field *field;
 
 	if (!str_has_prefix(word, "--") || strchr(word, '='))
 		return false;
-	field = find_option(method, word + 2, strlen(word + 2));
+	field = find_option(command->method, word + 2, strlen(word + 2));
 	if (field)
 		return field->type != FIELD_BOOL;
 	for (size_t i = 0; common_options[i].name; i++) {
 		if (streq(common_options[i].name, word + 2))
 			return common_options[i].has_arg == required_argument;
 	}
-	for (size_t i = 0; i < OWN_OPTION_COUNT; i++) {
-		if (method == &methods[own_options[i].method] &&
-		    streq(own_options[i].name, word + 2))
+	for (size_t i = 0; (i = options_next_own(command->name, i)) < OWN_OPTION_COUNT; i++) {
+		if (streq(own_options[i].name, word + 2))
 			return own_options[i].value != NULL;
 	}
 	return false;
@@ -287,12 +302,12 @@ static bool wants_value(const struct method *method, const char *word)
 /* --- the line --- */
 
 /* The words before the current one that are neither options nor their values. */
-static size_t positionals_before(const struct method *method, const struct words *words)
+static size_t positionals_before(const struct command *command, const struct words *words)
 {
 	size_t count = 0;
 
 	for (size_t i = 0; i + 1 < words->count; i++) {
-		if (wants_value(method, words->words[i]))
+		if (wants_value(command, words->words[i]))
 			i++;
 		else if (words->words[i][0] != '-')
 			count++;
@@ -315,43 +330,44 @@ static void offer_positional(const struct offer *offer, const struct method *met
 	}
 }
 
-static void offer_extra_argument(const struct offer *offer, const struct extra_command *extra,
+static void offer_extra_argument(const struct offer *offer, const struct command *command,
 				 size_t index)
 {
-	if (extra->completes == COMPLETES_COMMANDS)
+	enum completes completes = command->extra->completes;
+
+	if (completes == COMPLETES_COMMANDS)
 		offer_commands(offer);
-	else if (extra->completes == COMPLETES_VOLUMES && index == 0)
+	else if (completes == COMPLETES_VOLUMES && index == 0)
 		offer_objects(offer, &volume_record);
-	else if (extra->completes == COMPLETES_OPERATIONS && index == 0)
+	else if (completes == COMPLETES_OPERATIONS && index == 0)
 		offer_objects(offer, &operation_record);
-	else if (extra->completes == COMPLETES_STORE && index == 0)
-		offer_words(offer, (const char *const[]){ "backup", "check", "copy", "prune",
-							  "plan", "accept", NULL });
-	else if (extra->completes == COMPLETES_STORE)
+	else if (completes == COMPLETES_STORE && streq(command->name, command->extra->name))
+		offer_words(offer, store_commands);
+	else if (completes == COMPLETES_STORE)
 		puts(":files");
 }
 
-/* words are those behind the command. One of method and extra is NULL. */
-static void offer_argument(struct ctl *ctl, const struct method *method,
-			   const struct extra_command *extra, const struct words *words)
+/* words are those behind the command. */
+static void offer_argument(struct ctl *ctl, const struct command *command,
+			   const struct words *words)
 {
 	const char *current = words->current, *equals = strchr(current, '=');
 	const char *previous = words->count > 1 ? words->words[words->count - 2] : NULL;
 	struct offer offer = { .ctl = ctl, .before = "", .typed = current };
 
-	if (previous && wants_value(method, previous)) {
-		offer_option_value(&offer, method, previous + 2, strlen(previous + 2));
+	if (previous && wants_value(command, previous)) {
+		offer_option_value(&offer, command, previous + 2, strlen(previous + 2));
 	} else if (str_has_prefix(current, "--") && equals) {
 		offer.before = current;
 		offer.before_length = (size_t)(equals + 1 - current);
 		offer.typed = equals + 1;
-		offer_option_value(&offer, method, current + 2, (size_t)(equals - current - 2));
+		offer_option_value(&offer, command, current + 2, (size_t)(equals - current - 2));
 	} else if (*current == '-') {
-		offer_options(&offer, method);
-	} else if (method) {
-		offer_positional(&offer, method, positionals_before(method, words));
-	} else if (extra) {
-		offer_extra_argument(&offer, extra, positionals_before(method, words));
+		offer_options(&offer, command);
+	} else if (command->method) {
+		offer_positional(&offer, command->method, positionals_before(command, words));
+	} else if (command->extra) {
+		offer_extra_argument(&offer, command, positionals_before(command, words));
 	}
 }
 
@@ -368,40 +384,69 @@ static void offer_second_words(const struct offer *offer, const char *first)
 	}
 }
 
+/*
+ * The command that the words begin with: *name is to be freed, and the words that it takes are
+ * returned. 0: there is none.
+ */
+static size_t find_command(const struct ctl *ctl, const struct words *words,
+			   struct command *command, char **name)
+{
+	const struct extra_command *extra = ctl->extra;
+	const char *first = words->words[0], *second = words->count > 2 ? words->words[1] : NULL;
+
+	command->method = options_find_method(first);
+	if (command->method) {
+		*name = xstrdup(command->method->command);
+		return 1;
+	}
+	command->method = second ? options_find_pair(first, second) : NULL;
+	if (command->method) {
+		*name = xstrdup(command->method->command);
+		return 2;
+	}
+	while (extra->name && !streq(extra->name, first))
+		extra++;
+	if (!extra->name)
+		return 0;
+	command->extra = extra;
+	if (extra->completes != COMPLETES_STORE || !second || *second == '-') {
+		*name = xstrdup(first);
+		return 1;
+	}
+	*name = xasprintf("%s %s", first, second);
+	return 2;
+}
+
 static void complete(struct ctl *ctl, struct words *words)
 {
 	struct offer offer = { .ctl = ctl, .before = "", .typed = words->current };
-	const struct method *method;
-	const struct extra_command *extra = ctl->extra;
-	struct words rest;
-	size_t skipped = 1;
+	struct command command = { .name = "" };
+	_cleanup_free_ char *name = NULL;
+	size_t taken;
 
 	/* Options before the command. */
 	while (words->count > 1 && words->words[0][0] == '-') {
-		size_t step = wants_value(NULL, words->words[0]) && words->count > 2 ? 2 : 1;
+		size_t step = wants_value(&command, words->words[0]) && words->count > 2 ? 2 : 1;
 
 		words->words += step;
 		words->count -= step;
 	}
 	if (words->count == 1) {
 		if (*words->current == '-')
-			offer_options(&offer, NULL);
+			offer_options(&offer, &command);
 		else
 			offer_commands(&offer);
 		return;
 	}
-	method = options_find_method(words->words[0]);
-	if (!method && words->count > 2) {
-		method = options_find_pair(words->words[0], words->words[1]);
-		skipped = method ? 2 : 1;
-	}
-	while (extra->name && !streq(extra->name, words->words[0]))
-		extra++;
-	rest = (struct words){ words->words + skipped, words->count - skipped, words->current };
-	if (method || extra->name)
-		offer_argument(ctl, method, method ? NULL : extra, &rest);
-	else
+	taken = find_command(ctl, words, &command, &name);
+	if (taken == 0) {
 		offer_second_words(&offer, words->words[0]);
+		return;
+	}
+	command.name = name;
+	words->words += taken;
+	words->count -= taken;
+	offer_argument(ctl, &command, words);
 }
 
 int complete_main(struct ctl *ctl, int argc, char **argv)

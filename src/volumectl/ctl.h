@@ -25,9 +25,9 @@ enum completes {
 /* A command without a row in the method table, since it is not one question and one answer. */
 struct extra_command {
 	const char *name;
-	const char *usage;
-	const char *summary; /* NULL: a program calls it, and help does not show it */
-	const char *help;    /* lines about its arguments and own options, or NULL */
+	const char *arguments; /* as help names them, or NULL */
+	const char *summary;   /* NULL: a program calls it, and help does not show it */
+	const char *help;      /* more lines about it, or NULL */
 	/*
 	 * argv[0] is the command's name. Returns the exit code, or OPTIONS_HELP: the user wants to
 	 * see the help.

@@ -171,10 +171,9 @@ static void print_json(const char *path)
 
 int wait_device_main(struct ctl *ctl, int argc, char **argv)
 {
-	static const struct option options[] = { COMMON_OPTIONS, { 0 } };
 	struct wait wait = { 0 };
 	struct err err = { 0 };
-	int result = options_read(&ctl->options, argv[0], options, argc, argv, NULL, NULL);
+	int result = options_read_own(&ctl->options, argv[0], argc, argv, NULL);
 
 	if (result)
 		return result;

@@ -131,25 +131,11 @@ static void ask_daemon(struct doctor *doctor)
 		ctl_call(doctor->ctl, METHOD_HEALTH_GET, -1, &doctor->health, &doctor->no_health);
 }
 
-enum { OPTION_CONFIG = OPTION_CODE_OWN };
-
-static int take_config(void *arg, int code, const char *value)
-{
-	*(const char **)arg = value;
-	return 0;
-}
-
 int doctor_main(struct ctl *ctl, int argc, char **argv)
 {
-	static const struct option options[] = {
-		COMMON_OPTIONS,
-		{ "config", required_argument, NULL, OPTION_CONFIG },
-		{ 0 },
-	};
 	struct doctor doctor = { .ctl = ctl };
 	enum verdict worst;
-	int result = options_read(&ctl->options, argv[0], options, argc, argv, take_config,
-				  &doctor.config);
+	int result = options_read_own(&ctl->options, argv[0], argc, argv, &doctor.config);
 
 	if (result)
 		return result;

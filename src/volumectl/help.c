@@ -95,6 +95,15 @@ static void add_own_option(const struct own_option *own, struct buf *out)
 	buf_printf(out, "--%s%s%s", own->name, own->value ? " " : "", str_or(own->value, ""));
 }
 
+static void add_own_usage(const char *command, struct buf *out)
+{
+	for (size_t i = 0; (i = options_next_own(command, i)) < OWN_OPTION_COUNT; i++) {
+		buf_add_text(out, " [");
+		add_own_option(&own_options[i], out);
+		buf_add_char(out, ']');
+	}
+}
+
 /* "attach VOLUME... [--vm VM]" */
 static char *usage_of(const struct method *method)
 {
@@ -120,13 +129,7 @@ static char *usage_of(const struct method *method)
 		add_option(field, &out);
 		buf_add_text(&out, must ? "" : "]");
 	}
-	for (size_t i = 0; i < OWN_OPTION_COUNT; i++) {
-		if (method != &methods[own_options[i].method])
-			continue;
-		buf_add_text(&out, " [");
-		add_own_option(&own_options[i], &out);
-		buf_add_char(&out, ']');
-	}
+	add_own_usage(method->command, &out);
 	return buf_take(&out);
 }
 
@@ -210,6 +213,16 @@ static void help_field(const struct method *method, const struct field *field)
 	putchar('\n');
 }
 
+static void help_own_options(const char *command)
+{
+	for (size_t i = 0; (i = options_next_own(command, i)) < OWN_OPTION_COUNT; i++) {
+		_cleanup_buf_ struct buf label = BUF_NULL;
+
+		add_own_option(&own_options[i], &label);
+		printf("  %-22s %s\n", label.data, own_options[i].doc);
+	}
+}
+
 void help_command(const struct method *method)
 {
 	_cleanup_free_ char *usage = usage_of(method);
@@ -226,21 +239,24 @@ void help_command(const struct method *method)
 		heading = true;
 		help_field(method, field);
 	}
-	for (size_t i = 0; i < OWN_OPTION_COUNT; i++) {
-		_cleanup_buf_ struct buf label = BUF_NULL;
-
-		if (method != &methods[own_options[i].method])
-			continue;
-		add_own_option(&own_options[i], &label);
-		printf("  %-22s %s\n", label.data, own_options[i].doc);
-	}
+	help_own_options(method->command);
 	printf("\n%s", common_help);
 }
 
 void help_extra(const struct extra_command *command)
 {
-	printf("Usage: volumectl %s\n\n%s\n\n%s%s", command->usage, command->summary,
-	       str_or(command->help, ""), common_help);
+	_cleanup_buf_ struct buf options = BUF_NULL;
+
+	add_own_usage(command->name, &options);
+	printf("Usage: volumectl %s%s%s%s\n\n%s\n\n%s", command->name, str_or(options.data, ""),
+	       command->arguments ? " " : "", str_or(command->arguments, ""), command->summary,
+	       str_or(command->help, ""));
+	if (options.length) {
+		puts("Arguments:");
+		help_own_options(command->name);
+		putchar('\n');
+	}
+	fputs(common_help, stdout);
 }
 
 int help_main(struct ctl *ctl, int argc, char **argv)

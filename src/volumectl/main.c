@@ -30,14 +30,14 @@
 static const struct extra_command extra_commands[] = {
 	{
 		.name = "wait",
-		.usage = "wait OPERATION",
+		.arguments = "OPERATION",
 		.summary = "Wait until an operation has ended and show its outcome.",
 		.run = wait_main,
 		.completes = COMPLETES_OPERATIONS,
 	},
 	{
 		.name = "wait-device",
-		.usage = "wait-device VOLUME",
+		.arguments = "VOLUME",
 		.summary =
 			"Wait until a volume has its device on this machine, and print the device's path.",
 		.help = "For services that start after their volume at boot; see volumectl(1).\n\n",
@@ -46,32 +46,29 @@ static const struct extra_command extra_commands[] = {
 	},
 	{
 		.name = "open",
-		.usage = "open VOLUME [--read-only] -- COMMAND...",
+		.arguments = "VOLUME -- COMMAND...",
 		.summary = "Run a command that has the disk of a volume open as file 3.",
 		.help = "The disk is proven to be the volume's. The variable VOLUME_DEVICE of the command has the\n"
-			"kernel's node of the disk; --read-only opens the disk for reading alone.\n\n",
+			"kernel's node of the disk.\n\n",
 		.run = open_main,
 		.completes = COMPLETES_VOLUMES,
 	},
 	{
 		.name = "drain",
-		.usage = "drain [REASON]",
+		.arguments = "[REASON]",
 		.summary = "Pause changes, and wait until no operation runs.",
 		.help = "The pause holds until 'volumectl resume', also if the wait ends early.\n\n",
 		.run = drain_main,
 	},
 	{
 		.name = "doctor",
-		.usage = "doctor [--config FILE]",
 		.summary = "Check all that the daemon needs, and say for each part what to do.",
 		.help = "It changes nothing, starts no daemon, and works without one. The exit code is 0 if all is\n"
-			"ok, 1 if something is not. --config names another file than " CONFIG_FILE
-			".\n\n",
+			"ok, 1 if something is not.\n\n",
 		.run = doctor_main,
 	},
 	{
 		.name = "watch",
-		.usage = "watch [--plain]",
 		.summary = "Show volumes, running operations and events live, until interrupted.",
 		.help = "On a terminal it is a view of the whole terminal; q ends it. Elsewhere, and with --plain, it is\n"
 			"a log: a line with the time for each event.\n\n",
@@ -79,7 +76,7 @@ static const struct extra_command extra_commands[] = {
 	},
 	{
 		.name = "store",
-		.usage = "store backup|check|copy|prune|plan|accept",
+		.arguments = "backup|check|copy|prune|plan|accept [ARGUMENTS]",
 		.summary =
 			"Back up, check or accept the store; copy, check or prune a store while the daemon is stopped.",
 		.run = store_main,
@@ -87,12 +84,12 @@ static const struct extra_command extra_commands[] = {
 	},
 	{
 		.name = "help",
-		.usage = "help [COMMAND]",
+		.arguments = "[COMMAND]",
 		.summary = "Show this help, or the help of a command.",
 		.run = help_main,
 		.completes = COMPLETES_COMMANDS,
 	},
-	{ .name = "complete", .usage = "complete -- WORD...", .run = complete_main },
+	{ .name = "complete", .run = complete_main },
 	{ 0 },
 };
 

@@ -33,28 +33,12 @@
 #define EXIT_NO_COMMAND 127
 
 struct disk_request {
-	const char *volume; /* its UUID or its name */
-	bool read_only;
+	const char *volume;    /* its UUID or its name */
+	const char *read_only; /* NULL: no */
 	char **command;
 };
 
 /* ---- the command line ---- */
-
-#define READ_ONLY OPTION_CODE_OWN
-
-static const struct option open_options[] = {
-	COMMON_OPTIONS,
-	{ "read-only", no_argument, NULL, READ_ONLY },
-	{ 0 },
-};
-
-static int take_option(void *arg, int code, const char *value)
-{
-	struct disk_request *request = arg;
-
-	request->read_only = true;
-	return 0;
-}
 
 static int find_command(int argc, char **argv)
 {
@@ -69,8 +53,7 @@ static int find_command(int argc, char **argv)
 static int read_command_line(struct ctl *ctl, struct disk_request *request, int argc, char **argv)
 {
 	int end = find_command(argc, argv);
-	int result =
-		options_read(&ctl->options, argv[0], open_options, end, argv, take_option, request);
+	int result = options_read_own(&ctl->options, argv[0], end, argv, &request->read_only);
 
 	if (result)
 		return result;
@@ -98,7 +81,7 @@ static int ask_for_disk(struct ctl *ctl, const struct disk_request *request, str
 	volume_client_set_call_timeout(ctl->client, TIMEOUT_MS);
 	if (volume_client_call(ctl->client, NULL, NULL, methods[METHOD_VOLUME_OPEN].member, &reply,
 			       &error, "sa{sv}", volume_id, 1, "read_only", "b",
-			       request->read_only) < 0)
+			       request->read_only != NULL) < 0)
 		return ctl_client_error(&error, err);
 	if (sd_bus_message_read(reply, "h", &fd) >= 0)
 		fd = fcntl(fd, F_DUPFD_CLOEXEC, DISK_FD + 1);

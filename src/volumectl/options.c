@@ -11,6 +11,7 @@
 #include <ctype.h>
 #include <stdio.h>
 
+#include "build_config.h"
 #include "volumectl/ctl.h"
 
 const struct method *options_find_method(const char *name)
@@ -60,12 +61,23 @@ bool options_is_option(const struct method *method, const struct field *field)
 }
 
 const struct own_option own_options[OWN_OPTION_COUNT] = {
-	{ METHOD_VOLUME_DETACH, "all", NULL,
-	  "Detach all data volumes of the virtual machine --vm." },
-	{ METHOD_VOLUME_DETACH, "vm", "VM", "The virtual machine for --all." },
-	{ METHOD_VOLUME_FORGET, "yes", NULL, "Do not ask on a terminal." },
-	{ METHOD_OPERATION_RESOLVE, "yes", NULL, "Do not ask on a terminal." },
+	{ "detach", "all", NULL, "Detach all data volumes of the virtual machine --vm." },
+	{ "detach", "vm", "VM", "The virtual machine for --all." },
+	{ "forget", "yes", NULL, "Do not ask on a terminal." },
+	{ "resolve", "yes", NULL, "Do not ask on a terminal." },
+	{ "open", "read-only", NULL, "Open the disk for reading alone." },
+	{ "doctor", "config", "FILE", "Check this configuration instead of " CONFIG_FILE "." },
+	{ "watch", "plain", NULL, "Print a line for each event, also on a terminal." },
+	{ "store backup", "force", NULL, "Replace the file if it exists." },
+	{ "store accept", "yes", NULL, "Accept without a question." },
 };
+
+size_t options_next_own(const char *command, size_t index)
+{
+	while (index < OWN_OPTION_COUNT && !streq(own_options[index].command, command))
+		index++;
+	return index;
+}
 
 int options_take_common(struct options *options, int code, const char *value)
 {
@@ -124,4 +136,25 @@ int options_read(struct options *options, const char *name, const struct option 
 					 argv[optind - 1], name);
 	}
 	return 0;
+}
+
+static int take_own(void *arg, int code, const char *value)
+{
+	*(const char **)arg = str_or(value, "");
+	return 0;
+}
+
+int options_read_own(struct options *options, const char *command, int argc, char **argv,
+		     const char **own)
+{
+	struct option table[] = { COMMON_OPTIONS, { 0 }, { 0 } };
+	size_t index = options_next_own(command, 0);
+
+	if (index < OWN_OPTION_COUNT)
+		table[ARRAY_SIZE(table) - 2] = (struct option){
+			.name = own_options[index].name,
+			.has_arg = own_options[index].value ? required_argument : no_argument,
+			.val = OPTION_CODE_OWN,
+		};
+	return options_read(options, command, table, argc, argv, take_own, own);
 }

@@ -30,15 +30,17 @@ bool options_is_option(const struct method *method, const struct field *field);
 /* An option of every command. 1: taken, 0: not a common option, -1: wrong, and reported already. */
 int options_take_common(struct options *options, int code, const char *value);
 
-/* An option of a command that is no argument of its method: volumectl itself does what it says. */
+/* An option of a command that is no argument of a method: volumectl itself does what it says. */
 struct own_option {
-	enum method_id method;
+	const char *command; /* "detach", "store backup" */
 	const char *name;
 	const char *value; /* the word for its value in help; NULL: it has none */
 	const char *doc;
 };
-#define OWN_OPTION_COUNT 4
+#define OWN_OPTION_COUNT 9
 extern const struct own_option own_options[OWN_OPTION_COUNT];
+/* The next one of the command, from index on; OWN_OPTION_COUNT: there is none. */
+size_t options_next_own(const char *command, size_t index);
 
 #define OPTIONS_HELP (-1)
 /* An option that the command alone has. 0, or EXIT_USAGE if it is wrong, and reported already. */
@@ -51,6 +53,12 @@ typedef int (*option_fn)(void *arg, int code, const char *value);
  */
 int options_read(struct options *options, const char *name, const struct option *table, int argc,
 		 char **argv, option_fn take, void *arg);
+/*
+ * The same for a command without a method, which has one own option at most. *own becomes the
+ * option's value, "" if it has none, and stays as it is if the option is not given.
+ */
+int options_read_own(struct options *options, const char *command, int argc, char **argv,
+		     const char **own);
 /* clang-format off */
 #define OPTION_CODE_OWN 256 /* the first code of a command's own options */
 #define COMMON_OPTIONS                               \

@@ -56,9 +56,10 @@ size_t request_field(const struct request *request, const char *name)
 
 const char *request_own(const struct request *request, const char *name)
 {
-	for (size_t i = 0; i < OWN_OPTION_COUNT; i++) {
-		if (own_options[i].method == (enum method_id)(request->method - methods) &&
-		    streq(own_options[i].name, name))
+	const char *command = request->method->command;
+
+	for (size_t i = 0; (i = options_next_own(command, i)) < OWN_OPTION_COUNT; i++) {
+		if (streq(own_options[i].name, name))
 			return request->own[i];
 	}
 	return NULL;
@@ -88,11 +89,9 @@ static void make_options(const struct method *method, struct option out[REQUEST_
 			.val = OPTION_CODE_OWN + (int)i,
 		};
 	}
-	for (size_t i = 0; i < OWN_OPTION_COUNT; i++) {
+	for (size_t i = 0; (i = options_next_own(method->command, i)) < OWN_OPTION_COUNT; i++) {
 		const struct own_option *own = &own_options[i];
 
-		if (method != &methods[own->method])
-			continue;
 		out[count++] = (struct option){
 			.name = own->name,
 			.has_arg = own->value ? required_argument : no_argument,

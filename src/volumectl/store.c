@@ -17,9 +17,26 @@
 #include "volumectl/accept.h"
 #include "volumectl/store_live.h"
 
+#define PROGRAM_BUILT "storectl/volume-store"
+
+const char *const store_commands[] = { "backup", "check", "copy", "prune", "plan", "accept", NULL };
+
+/* The commands of the other program. */
+static const char *const elsewhere[] = { "check", "copy", "prune" };
+
+bool store_is_elsewhere(const char *command)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(elsewhere); i++) {
+		if (str_has_prefix(command, "store ") &&
+		    streq(command + strlen("store "), elsewhere[i]))
+			return true;
+	}
+	return false;
+}
+
 static int start_program(char **argv)
 {
-	_cleanup_free_ char *program = ctl_program("storectl/volume-store", STORE_PROGRAM);
+	_cleanup_free_ char *program = ctl_program(PROGRAM_BUILT, STORE_PROGRAM);
 	struct err err = { 0 };
 
 	execv(program, argv);
@@ -44,4 +61,12 @@ int store_main(struct ctl *ctl, int argc, char **argv)
 	if (argc > 1 && streq(argv[1], "accept"))
 		return store_accept_main(ctl, argc - 1, argv + 1);
 	return start_program(argv);
+}
+
+void store_show_options(void)
+{
+	_cleanup_free_ char *program = ctl_program(PROGRAM_BUILT, STORE_PROGRAM);
+	char store[] = "store", options[] = "options";
+
+	execv(program, (char *[]){ store, options, NULL });
 }

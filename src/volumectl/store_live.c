@@ -147,27 +147,13 @@ static int make_backup(struct ctl *ctl, const char *name, char *path, bool force
 	return r;
 }
 
-enum { OPTION_FORCE = OPTION_CODE_OWN };
-
-static const struct option options[] = {
-	COMMON_OPTIONS,
-	{ "force", no_argument, NULL, OPTION_FORCE },
-	{ 0 },
-};
-
-static int take_force(void *arg, int code, const char *value)
-{
-	*(bool *)arg = true;
-	return 0;
-}
-
 int store_live_backup(struct ctl *ctl, int argc, char **argv)
 {
 	struct volume_client_value *reply = NULL;
 	_cleanup_free_ char *path = NULL;
 	struct err err = { 0 };
-	bool force = false;
-	int result = options_read(&ctl->options, "store", options, argc, argv, take_force, &force);
+	const char *force = NULL;
+	int result = options_read_own(&ctl->options, "store backup", argc, argv, &force);
 
 	if (result == OPTIONS_HELP)
 		fputs(backup_help, stdout);
@@ -176,7 +162,7 @@ int store_live_backup(struct ctl *ctl, int argc, char **argv)
 	if (argc - optind != 1)
 		return ctl_usage("store backup needs one FILE");
 	path = xasprintf("%s.XXXXXX", argv[optind]);
-	if (make_backup(ctl, argv[optind], path, force, &reply, &err) < 0) {
+	if (make_backup(ctl, argv[optind], path, force != NULL, &reply, &err) < 0) {
 		volume_client_value_free(reply);
 		return ctl_fail(&err);
 	}
@@ -199,6 +185,7 @@ static void show_faults(const struct volume_client_value *reply)
 
 int store_live_check(struct ctl *ctl, int argc, char **argv)
 {
+	static const struct option options[] = { COMMON_OPTIONS, { 0 } };
 	struct volume_client_value *reply = NULL;
 	const struct volume_client_value *count;
 	struct err err = { 0 };

@@ -114,9 +114,8 @@ static int pause_changes(struct ctl *ctl, const char *reason, struct err *err)
 
 int drain_main(struct ctl *ctl, int argc, char **argv)
 {
-	static const struct option options[] = { COMMON_OPTIONS, { 0 } };
 	struct err err = { 0 };
-	int result = options_read(&ctl->options, argv[0], options, argc, argv, NULL, NULL);
+	int result = options_read_own(&ctl->options, argv[0], argc, argv, NULL);
 
 	if (result)
 		return result;

@@ -193,8 +193,7 @@ int wait_disk(struct ctl *ctl, const char *operation_id)
 
 int wait_main(struct ctl *ctl, int argc, char **argv)
 {
-	static const struct option options[] = { COMMON_OPTIONS, { 0 } };
-	int result = options_read(&ctl->options, argv[0], options, argc, argv, NULL, NULL);
+	int result = options_read_own(&ctl->options, argv[0], argc, argv, NULL);
 
 	if (result)
 		return result;

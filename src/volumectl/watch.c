@@ -74,22 +74,11 @@ static int log_events(struct ctl *ctl, struct err *err)
 	return 0;
 }
 
-static int take_option(void *arg, int code, const char *value)
-{
-	*(bool *)arg = true;
-	return 0;
-}
-
 int watch_main(struct ctl *ctl, int argc, char **argv)
 {
-	static const struct option options[] = {
-		COMMON_OPTIONS,
-		{ "plain", no_argument, NULL, OPTION_CODE_OWN },
-		{ 0 },
-	};
 	struct err err = { 0 };
-	bool plain = false;
-	int result = options_read(&ctl->options, argv[0], options, argc, argv, take_option, &plain);
+	const char *plain = NULL;
+	int result = options_read_own(&ctl->options, argv[0], argc, argv, &plain);
 
 	if (result)
 		return result;

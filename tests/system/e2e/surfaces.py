@@ -79,7 +79,7 @@ def on_every_surface():
 def commands_without_a_method():
     """The commands of volumectl that are not one question and one answer, and that help shows."""
     source = (TOP / "src/volumectl/main.c").read_text()
-    return set(re.findall(r'\.name = "([\w-]+)",\s+\.usage =\s+"[^"]*",\s+\.summary =\s+"', source))
+    return set(re.findall(r'\.name = "([\w-]+)",\s+(?:\.arguments = "[^"]*",\s+)?\.summary =\s+"', source))
 
 
 def _text(row, member):

@@ -90,6 +90,17 @@ def test_commands_and_options(tab):
     assert tab("frobnicate", "") == []
 
 
+def test_options_of_commands_without_a_method(tab):
+    for words, option in {
+        ("watch",): "--plain", ("doctor",): "--config", ("open", "x"): "--read-only", ("store", "backup"): "--force",
+        ("store", "accept"): "--yes", ("store", "prune"): "--older-than", ("store", "copy"): "--from-password-file",
+    }.items():
+        assert tab(*words, option[:-1]) == [option], words
+    assert not {"--plain", "--config"} & set(tab("wait", "--"))
+    assert "--json" in tab("wait", "--") and "--all" not in tab("attach", "--")
+    assert tab("store", "pr") == ["prune"]
+
+
 def test_names_of_objects(world, tab):
     volume = known(world, name="data")
     assert tab("attach", "da") == ["data"]
