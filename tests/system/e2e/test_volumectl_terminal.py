@@ -92,9 +92,11 @@ def test_health_tells_its_state_by_the_exit_code(world):
 # ---- progress ----
 
 def test_progress_shows_the_time_that_goes_by(world):
+    world.attached()                                         # so that it is known how long that takes
     world.cloud.set(job_delay=3600)
     with on_terminal(world, "attach", world.volume()) as terminal:
         terminal.wait("attach: await-job, ")
+        terminal.wait(" of about ")
         eventually(lambda: len(set(re.findall(r"await-job, (\d+) s", terminal.said))) > 1, "a second that goes by")
         world.cloud.restart()
         assert terminal.end() == 15
