@@ -9,10 +9,14 @@
  * operations changes, so the view is drawn each second while one runs, and otherwise stands still
  * without any work. A daemon that has left the bus is not called, since that would start it; the
  * last picture stays, with a word about its age.
+ *
+ * Looks have a connection of their own, whose calls end when a key is pressed: a daemon that does
+ * not answer must not keep the user waiting.
  */
 
 #include "volumectl/watch_screen.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -27,19 +31,24 @@
 #define LOOK_SOON_MS 200   /* after a signal */
 #define LOOK_AGAIN_MS 5000 /* after a look that failed */
 #define TICK_MS 1000
-#define ANSWER_MS 5000 /* meanwhile no key is read */
+#define ANSWER_MS 5000
 #define EVENT_MAX 200
 #define EVENT_COLUMNS 1000 /* of an event that are kept */
 #define ROWS_MAX 1000      /* of a list: the most that the daemon gives at once */
 #define OPERATIONS_MAX 16
 
+struct operations {
+	struct volume_client_value *items[OPERATIONS_MAX];
+	size_t count;
+	bool more;
+};
+
 struct view {
-	struct ctl *ctl;
+	struct ctl *ctl;  /* hears the signals */
+	struct ctl looks; /* its calls end when there is a key */
 	struct screen *screen;
 	struct volume_client_value *volumes, *mappings; /* lists of dicts; NULL: not known */
-	struct volume_client_value *operations[OPERATIONS_MAX];
-	size_t operation_count;
-	bool more_operations;
+	struct operations operations;
 	char *events[EVENT_MAX]; /* the oldest first */
 	size_t event_count;
 	bool away;                   /* the daemon is not on the bus */
@@ -97,7 +106,7 @@ static int read_list(struct view *view, enum method_id id, const char *status,
 	set(&request, "limit", limit);
 	if (status)
 		set(&request, "status", status);
-	r = request_call(view->ctl, &request, &reply, err);
+	r = request_call(&view->looks, &request, &reply, err);
 	request_clear(&request);
 	if (r == 0 && volume_client_read(reply, list, &error) < 0)
 		r = ctl_client_error(&error, err);
@@ -118,11 +127,11 @@ static int renew_list(struct view *view, enum method_id id, struct volume_client
 	return 0;
 }
 
-static void drop_operations(struct view *view)
+static void drop_operations(struct operations *operations)
 {
-	while (view->operation_count > 0)
-		volume_client_value_free(view->operations[--view->operation_count]);
-	view->more_operations = false;
+	while (operations->count > 0)
+		volume_client_value_free(operations->items[--operations->count]);
+	operations->more = false;
 }
 
 /* Lists leave out what changes all the time, and this is what the view is about. */
@@ -136,32 +145,32 @@ static int read_operation(struct view *view, const char *id, struct volume_clien
 
 	request_init(&request, &methods[METHOD_OPERATION_GET]);
 	set(&request, "operation_id", id);
-	r = request_call(view->ctl, &request, &reply, err);
+	r = request_call(&view->looks, &request, &reply, err);
 	request_clear(&request);
 	if (r == 0 && sd_bus_message_read(reply, "o", &path) < 0)
 		r = err_set(err, ERR_INTERNAL, "the daemon's answer is not understood");
 	if (r == 0)
-		r = request_object(view->ctl, SCOPE_OPERATION, path, operation, err);
+		r = request_object(&view->looks, SCOPE_OPERATION, path, operation, err);
 	sd_bus_message_unref(reply);
 	return r;
 }
 
-static int add_operations(struct view *view, enum operation_status status, struct err *err)
+static int add_operations(struct view *view, struct operations *operations,
+			  enum operation_status status, struct err *err)
 {
 	struct volume_client_value *list = NULL;
 	int r = read_list(view, METHOD_OPERATION_LIST, operation_status_names[status], &list, err);
 
 	for (size_t i = 0; r == 0 && i < list->count; i++) {
 		const char *id = volume_client_text(volume_client_get(&list->items[i], "id"));
-		struct volume_client_value **next = &view->operations[view->operation_count];
 
-		if (view->operation_count == OPERATIONS_MAX) {
-			view->more_operations = true;
+		if (operations->count == OPERATIONS_MAX) {
+			operations->more = true;
 			break;
 		}
-		r = read_operation(view, id, next, err);
+		r = read_operation(view, id, &operations->items[operations->count], err);
 		if (r == 0) {
-			view->operation_count++;
+			operations->count++;
 		} else if (err->code == ERR_NOT_FOUND) {
 			err_clear(err);
 			r = 0;
@@ -169,6 +178,21 @@ static int add_operations(struct view *view, enum operation_status status, struc
 	}
 	volume_client_value_free(list);
 	return r;
+}
+
+/* What is shown stays as it is until all is known anew. */
+static int renew_operations(struct view *view, struct err *err)
+{
+	struct operations found = { 0 };
+
+	if (add_operations(view, &found, OPERATION_EXECUTING, err) < 0 ||
+	    add_operations(view, &found, OPERATION_PENDING, err) < 0) {
+		drop_operations(&found);
+		return -1;
+	}
+	drop_operations(&view->operations);
+	view->operations = found;
+	return 0;
 }
 
 static int look_at_all(struct view *view, struct err *err)
@@ -181,10 +205,15 @@ static int look_at_all(struct view *view, struct err *err)
 	if (view->names_due || lacks_a_name(view))
 		(void)renew_list(view, METHOD_VOLUME_LIST, &view->volumes, &no_names);
 	view->names_due = false;
-	drop_operations(view);
-	if (add_operations(view, OPERATION_EXECUTING, err) < 0)
-		return -1;
-	return add_operations(view, OPERATION_PENDING, err);
+	return renew_operations(view, err);
+}
+
+static bool has_input(const struct view *view)
+{
+	struct pollfd file = { .fd = view->screen ? screen_fd(view->screen) : -1,
+			       .events = POLLIN };
+
+	return poll(&file, 1, 0) > 0;
 }
 
 static int look(struct view *view, struct err *err)
@@ -193,6 +222,10 @@ static int look(struct view *view, struct err *err)
 	if (view->away)
 		return 0;
 	if (look_at_all(view, err) < 0) {
+		if (has_input(view)) {
+			view->look_ms = clock_mono_ms() + LOOK_SOON_MS;
+			return -1;
+		}
 		snprintf(view->trouble, sizeof(view->trouble), "%s", err->text);
 		view->look_ms = clock_mono_ms() + LOOK_AGAIN_MS;
 		return -1;
@@ -360,20 +393,21 @@ static void draw_operations(struct view *view, size_t lines, struct buf *out)
 {
 	static const char *const headings[] = { "OPERATION", "VOLUME",    "STEP", "TIME",
 						"DONE",      "WAITS FOR", "ID" };
-	size_t count = view->operation_count, shown = count;
+	const struct operations *operations = &view->operations;
+	size_t count = operations->count, shown = count;
 	struct table *table;
 
 	if (count == 0) {
 		add_line(view, out, STYLE_PLAIN, "No operation runs.");
 		return;
 	}
-	if (count + 1 + view->more_operations > lines)
+	if (count + 1 + operations->more > lines)
 		shown = lines > 2 ? lines - 2 : 0;
 	table = table_new(ARRAY_SIZE(headings));
 	add_headings(table, headings, ARRAY_SIZE(headings));
 	for (size_t i = 0; i < shown; i++)
-		add_operation(view, table, view->operations[i]);
-	put_table(view, table, count - shown + view->more_operations, "volumectl operations", out);
+		add_operation(view, table, operations->items[i]);
+	put_table(view, table, count - shown + operations->more, "volumectl operations", out);
 }
 
 /* The last events, the newest at the bottom. */
@@ -437,7 +471,7 @@ static int64_t wait_ms(const struct view *view)
 {
 	int64_t left_ms = view->look_ms == INT64_MAX ? INT64_MAX : view->look_ms - clock_mono_ms();
 
-	if (view->operation_count > 0 && !view->away && left_ms > TICK_MS)
+	if (view->operations.count > 0 && !view->away && left_ms > TICK_MS)
 		return TICK_MS;
 	if (left_ms == INT64_MAX)
 		return 0; /* without limit */
@@ -480,24 +514,33 @@ static int begin(struct view *view, struct err *err)
 
 	if (volume_client_subscribe(view->ctl->client, &error) < 0)
 		return ctl_client_error(&error, err);
+	if (ctl_connect(&view->looks, err) < 0)
+		return -1;
 	view->away = !ctl_daemon_runs(view->ctl);
 	if (look(view, err) < 0)
 		return -1;
-	volume_client_set_call_timeout(view->ctl->client, ANSWER_MS);
-	return screen_open(&view->screen, err);
+	volume_client_set_call_timeout(view->looks.client, ANSWER_MS);
+	if (screen_open(&view->screen, err) < 0)
+		return -1;
+	volume_client_set_input(view->looks.client, screen_fd(view->screen));
+	return 0;
 }
 
 int watch_screen(struct ctl *ctl, struct err *err)
 {
-	struct view view = { .ctl = ctl, .names_due = true };
-	int r = begin(&view, err), number;
+	struct view view = { .ctl = ctl, .looks = *ctl, .names_due = true };
+	int r, number;
+
+	view.looks.client = NULL;
+	r = begin(&view, err);
 
 	if (r == 0)
 		r = run(&view, err);
 	number = screen_close(view.screen);
 	volume_client_value_free(view.volumes);
 	volume_client_value_free(view.mappings);
-	drop_operations(&view);
+	drop_operations(&view.operations);
+	volume_client_close(view.looks.client);
 	while (view.event_count > 0)
 		free(view.events[--view.event_count]);
 	if (number) {

@@ -66,6 +66,8 @@ struct volume_client_error {
 #define VOLUME_CLIENT_ERROR_DISCONNECTED "org.freedesktop.DBus.Error.Disconnected"
 /* your deadline has passed (the bus has a name of its own, NoReply, for a daemon that has died) */
 #define VOLUME_CLIENT_ERROR_TIMEOUT "org.freedesktop.DBus.Error.Timeout"
+/* the input of volume_client_set_input() can be read */
+#define VOLUME_CLIENT_ERROR_INTERRUPTED "org.freedesktop.DBus.Error.Interrupted"
 /* anything else */
 #define VOLUME_CLIENT_ERROR_FAILED "org.freedesktop.DBus.Error.Failed"
 
@@ -82,6 +84,13 @@ struct volume_client *volume_client_close(struct volume_client *client);
 sd_bus *volume_client_bus(struct volume_client *client);
 /* The time limit of a call, in milliseconds; 0 (the default) is sd-bus's own 25 seconds. */
 void volume_client_set_call_timeout(struct volume_client *client, uint64_t milliseconds);
+/*
+ * From now on calls end early, with VOLUME_CLIENT_ERROR_INTERRUPTED, as soon as the file fd can be
+ * read, so that a program answers its user also while the daemon does not answer. The daemon may
+ * do what the call asked for. Signals that come during a call are dropped, so such a client is for
+ * calls alone. -1: calls are not ended early (the default).
+ */
+void volume_client_set_input(struct volume_client *client, int fd);
 
 /* --- calls --- */
 

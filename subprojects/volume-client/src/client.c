@@ -98,6 +98,7 @@ PUBLIC int volume_client_open(const char *address, struct volume_client **out,
 
 	if (!client)
 		return client_fail_errno(error, -ENOMEM, "connecting");
+	client->input = -1;
 	r = open_address(address, &client->bus);
 	/*
 	 * Connecting goes on in the background; the question for the connection's name waits until
@@ -133,6 +134,11 @@ PUBLIC void volume_client_set_call_timeout(struct volume_client *client, uint64_
 	client->call_timeout_us = milliseconds * 1000;
 }
 
+PUBLIC void volume_client_set_input(struct volume_client *client, int fd)
+{
+	client->input = fd;
+}
+
 PUBLIC int volume_client_call_new(struct volume_client *client, const char *path,
 				  const char *interface, const char *member,
 				  sd_bus_message **message, struct volume_client_error *error)
@@ -147,15 +153,60 @@ PUBLIC int volume_client_call_new(struct volume_client *client, const char *path
 	return r < 0 ? client_fail_errno(error, r, member) : 0;
 }
 
+static int keep_answer(sd_bus_message *answer, void *arg, sd_bus_error *bus_error)
+{
+	*(sd_bus_message **)arg = sd_bus_message_ref(answer);
+	return 0;
+}
+
+/*
+ * As sd_bus_call(), but ends also when the client's input can be read. The time limit is kept here,
+ * since a time-out of sd_bus_call_async() looks like a daemon that has died.
+ */
+static int call_beside_input(struct volume_client *client, sd_bus_message *message,
+			     uint64_t limit_us, sd_bus_error *bus_error, sd_bus_message **reply,
+			     struct volume_client_error *error)
+{
+	uint64_t deadline_us = client_now_us() + limit_us;
+	sd_bus_message *answer = NULL;
+	sd_bus_slot *slot = NULL;
+	int r = sd_bus_call_async(client->bus, &slot, message, keep_answer, &answer, UINT64_MAX);
+	int turn = 1;
+
+	while (r >= 0 && turn > 0 && !answer && !client_can_read(client->input))
+		turn = client_turn(client, client->input, deadline_us, error);
+	sd_bus_slot_unref(slot);
+	if (r < 0 || turn < 0)
+		return r < 0 ? r : -ECONNRESET;
+	if (!answer)
+		return turn == 0 ? sd_bus_error_set(bus_error, SD_BUS_ERROR_TIMEOUT, "no answer")
+				 : sd_bus_error_set(bus_error, VOLUME_CLIENT_ERROR_INTERRUPTED,
+						    "the call was ended by an input");
+	if (sd_bus_message_is_method_error(answer, NULL)) {
+		r = sd_bus_error_copy(bus_error, sd_bus_message_get_error(answer));
+		sd_bus_message_unref(answer);
+		return r;
+	}
+	if (reply)
+		*reply = answer;
+	else
+		sd_bus_message_unref(answer);
+	return 0;
+}
+
 PUBLIC int volume_client_call_send(struct volume_client *client, sd_bus_message *message,
 				   sd_bus_message **reply, struct volume_client_error *error)
 {
 	sd_bus_error bus_error = SD_BUS_ERROR_NULL;
 	uint64_t limit_us = client->call_timeout_us;
-	int r = sd_bus_call(client->bus, message, limit_us, &bus_error, reply);
+	int r;
 
 	if (!limit_us)
 		sd_bus_get_method_call_timeout(client->bus, &limit_us);
+	if (client->input < 0)
+		r = sd_bus_call(client->bus, message, limit_us, &bus_error, reply);
+	else
+		r = call_beside_input(client, message, limit_us, &bus_error, reply, error);
 	/* The bus's NoReply, which tells that the daemon has died, gives the same errno. */
 	if (sd_bus_error_has_name(&bus_error, SD_BUS_ERROR_TIMEOUT))
 		client_fail(error, VOLUME_CLIENT_ERROR_TIMEOUT,
@@ -229,6 +280,13 @@ static int wait_for_input(sd_bus *bus, int fd, uint64_t deadline_us)
 	left_us = bus_us > now ? bus_us - now : 0;
 	left = (struct timespec){ (time_t)(left_us / 1000000), (long)(left_us % 1000000) * 1000 };
 	return ppoll(files, 2, bus_us == UINT64_MAX ? NULL : &left, NULL) < 0 ? -errno : 0;
+}
+
+bool client_can_read(int fd)
+{
+	struct pollfd file = { .fd = fd, .events = POLLIN };
+
+	return fd >= 0 && poll(&file, 1, 0) > 0;
 }
 
 int client_turn(struct volume_client *client, int fd, uint64_t deadline_us,

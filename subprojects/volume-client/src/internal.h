@@ -6,6 +6,7 @@
 struct volume_client {
 	sd_bus *bus;
 	uint64_t call_timeout_us; /* 0: sd-bus's default */
+	int input;                /* ends calls early; -1: none */
 	bool subscribed;
 
 	/* Gets the signals: the function that waits or watches now. */
@@ -29,6 +30,7 @@ int client_fail_errno(struct volume_client_error *error, int negative_errno, con
  */
 int client_turn(struct volume_client *client, int fd, uint64_t deadline_us,
 		struct volume_client_error *error);
+bool client_can_read(int fd); /* false for -1 */
 uint64_t client_now_us(void);
 /* True for the signal by which the daemon takes (arrived) or leaves its name. */
 bool client_is_owner_change(sd_bus_message *m, bool *arrived);

@@ -387,13 +387,6 @@ static int watch_on_signal(sd_bus_message *m, void *arg)
 	return r;
 }
 
-static bool can_be_read(int fd)
-{
-	struct pollfd file = { .fd = fd, .events = POLLIN };
-
-	return fd >= 0 && poll(&file, 1, 0) > 0;
-}
-
 PUBLIC int volume_client_watch_beside(struct volume_client *client, int fd, int64_t timeout_ms,
 				      volume_client_signal_fn on_daemon_signal, void *arg,
 				      struct volume_client_error *error)
@@ -405,7 +398,7 @@ PUBLIC int volume_client_watch_beside(struct volume_client *client, int fd, int6
 	if (volume_client_subscribe(client, error) < 0)
 		return -1;
 	listen(client, watch_on_signal, &watch);
-	while (r > 0 && client->signal_result == 0 && !can_be_read(fd))
+	while (r > 0 && client->signal_result == 0 && !client_can_read(fd))
 		r = client_turn(client, fd, deadline, error);
 	listen(client, NULL, NULL);
 	if (r == 0)

@@ -296,6 +296,26 @@ static void test_watch(struct volume_client *client, pid_t service)
 	CHECK(count >= 1);
 }
 
+/* An input ends a call that has no answer, and not one that has. */
+static void test_input(struct volume_client *client)
+{
+	int keys[2];
+
+	CHECK(pipe(keys) == 0);
+	volume_client_set_input(client, keys[0]);
+	CHECK(volume_client_call(client, NULL, NULL, "Values", NULL, &error, NULL) == 0);
+	volume_client_set_call_timeout(client, 1);
+	CHECK(volume_client_call(client, NULL, NULL, "Stall", NULL, &error, NULL) == -1);
+	CHECK(strcmp(error.name, VOLUME_CLIENT_ERROR_TIMEOUT) == 0);
+	volume_client_set_call_timeout(client, 0);
+	CHECK(write(keys[1], "q", 1) == 1);
+	CHECK(volume_client_call(client, NULL, NULL, "Stall", NULL, &error, NULL) == -1);
+	CHECK(strcmp(error.name, VOLUME_CLIENT_ERROR_INTERRUPTED) == 0);
+	volume_client_set_input(client, -1);
+	close(keys[0]);
+	close(keys[1]);
+}
+
 /* A daemon that is slow and one that has died are told apart. */
 static void test_no_answer(struct volume_client *client)
 {
@@ -340,6 +360,7 @@ int main(void)
 	test_watch(client, service);
 	waitpid(service, NULL, 0);
 	service = service_start(address);
+	test_input(client);
 	test_no_answer(client);
 	waitpid(service, NULL, 0);
 	test_absence(client);

@@ -4,6 +4,7 @@
 import re
 import signal
 
+import dbus.bus
 import pytest
 from support.py.programs import program
 from support.py.terminal import Terminal
@@ -117,6 +118,21 @@ def test_ctrl_c(view):
 def test_a_signal(view, number):
     view.signal(number)
     assert view.end() == -number
+    gave_back(view)
+
+
+def test_keys_while_the_daemon_does_not_answer(world, view):
+    world.daemon.stop()
+    sees(view, "Waiting for volume-daemon")
+    with world.monitor() as monitor:
+        # A daemon that never reads what comes for it.
+        silent = dbus.bus.BusConnection(world.bus.address)
+        silent.request_name("org.migratekit.VolumeDaemon1")
+        monitor.messages.wait(lambda message: message.member == "ListMappings")
+        view.type("q")
+        assert view.end() == 0
+        silent.close()
+    assert "Not up to date" not in view.said                 # it ended before it gave the daemon up
     gave_back(view)
 
 
