@@ -130,5 +130,5 @@ void plan_operation(struct call *call, const struct operation_order *order)
 	planning->operation = operation_imagine(call->calls->engine, order);
 	call_wait(call, planning, planning_free);
 	planning->finder = facts_find(planning->operation, op_check_needs(planning->operation),
-				      PATIENCE_MS, on_facts, planning);
+				      true, PATIENCE_MS, on_facts, planning);
 }

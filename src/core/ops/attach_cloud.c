@@ -20,6 +20,7 @@
 #include "core/ops/cloud_step.h"
 #include "core/ops/leftover_disk.h"
 #include "core/ops/ops.h"
+#include "core/ops/reason.h"
 
 static int judge_free(const struct operation *operation, const struct op_facts *facts,
 		      struct err *err)
@@ -94,7 +95,7 @@ void op_attach_missed(struct operation *operation, const struct err *err)
 	struct attach_context *context = operation->context;
 
 	context->refused |= context->change.unasked;
-	operation_fail(operation, err);
+	reason_fail(operation, err);
 }
 
 /* Another client of CloudStack was faster than our only request. Its attachment is not ours, not

@@ -11,6 +11,7 @@
 #include "core/model/drift_event.h"
 #include "core/ops/cloud_step.h"
 #include "core/ops/ops.h"
+#include "core/ops/reason.h"
 #include "core/ops/refusal.h"
 #include "core/rules/drift.h"
 
@@ -173,7 +174,7 @@ static void not_made(struct cloud_change *change, const struct err *err)
 	if (change->kind->missed)
 		change->kind->missed(operation, err);
 	else
-		operation_fail(operation, err);
+		reason_fail(operation, err);
 }
 
 static void explain(const struct cloud_change *change, struct err *err)

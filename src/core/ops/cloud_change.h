@@ -58,7 +58,7 @@ struct cloud_change_kind {
 	 * client. NULL: they are only logged. */
 	void (*keep_words)(struct operation *operation, const char *words);
 	/* The change is not made, and err says why: ends the step in a verb. NULL: the operation
-	 * fails with err. */
+	 * fails with err (reason.h). */
 	void (*missed)(struct operation *operation, const struct err *err);
 	/* Adds to the words of a refusal or a failure (refusal.h), before the operation fails with
 	 * it. NULL: there is nothing to add. */

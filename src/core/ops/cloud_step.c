@@ -112,21 +112,17 @@ bool cloud_step_answered_or_wait(struct operation *operation, const struct cloud
 	abort();
 }
 
-void cloud_step_fail(struct operation *operation, const struct err *err)
-{
-	struct err explained = *err;
-
-	refusal_explain(operation, operation->record.vm_id, &explained);
-	operation_fail(operation, &explained);
-}
-
 bool cloud_step_succeeded_or_end(struct operation *operation, const struct cloud_result *result)
 {
+	struct err err;
+
 	if (!cloud_step_answered_or_wait(operation, result))
 		return false;
 	if (result->outcome == CLOUD_OK)
 		return true;
-	cloud_step_fail(operation, &result->err);
+	err = result->err;
+	refusal_explain(operation, operation->record.vm_id, &err);
+	operation_fail(operation, &err);
 	return false;
 }
 

@@ -29,9 +29,6 @@ bool cloud_step_shown_or_wait(struct operation *operation, const struct cloud_re
  * maintenance the step runs again when that is over, or may be over. */
 bool cloud_step_open_or_wait(struct operation *operation);
 
-/* The operation fails with a refusal of CloudStack, in words that help the client (refusal.h). */
-void cloud_step_fail(struct operation *operation, const struct err *err);
-
 /* The volume in the result that has this id, NULL if there is none. Brings the model up to date
  * with it. */
 const struct cloud_volume *cloud_step_volume(struct operation *operation,

@@ -29,6 +29,7 @@
 #include "core/ops/cloud_step.h"
 #include "core/ops/destroy_step.h"
 #include "core/ops/ops.h"
+#include "core/ops/reason.h"
 
 #define LOOK_AGAIN_MS 1000
 #define NAME_MAX_BYTES 255
@@ -183,7 +184,7 @@ static void on_looked_by_name(void *arg, const struct cloud_result *result)
 		operation_set_volume(operation, result->volumes[0].id);
 		operation_next(operation);
 	} else if (cloud_change_refusal(&context->creation)->code) {
-		cloud_step_fail(operation, context->creation.refusal);
+		reason_fail_refused(operation, context->creation.refusal);
 	} else if (cloud_change_is_late_or_wait(
 			   &context->creation, operation,
 			   "waiting until an earlier request can no longer arrive")) {

@@ -33,6 +33,7 @@ struct fact_finder {
 	struct operation *operation;
 	struct op_wish wish;
 	unsigned wanted;
+	bool foresees;
 	unsigned begun; /* asked, or known to be unknown */
 	struct op_facts facts;
 	char *why[FACT_COUNT]; /* a fact is unknown; NULL: it is known, or under way */
@@ -72,7 +73,7 @@ static void go_on(struct fact_finder *finder);
 static void know(struct fact_finder *finder, enum op_fact fact)
 {
 	finder->facts.known |= fact;
-	if (finder->operation->kind->checks->foresee)
+	if (finder->foresees && finder->operation->kind->checks->foresee)
 		finder->operation->kind->checks->foresee(finder->operation, &finder->facts);
 }
 
@@ -641,14 +642,15 @@ static void on_impatient(struct loop_timer *timer)
 	on_over(&finder->over);
 }
 
-struct fact_finder *facts_find(struct operation *operation, unsigned wanted, int64_t patience_ms,
-			       facts_done_fn done, void *arg)
+struct fact_finder *facts_find(struct operation *operation, unsigned wanted, bool foresees,
+			       int64_t patience_ms, facts_done_fn done, void *arg)
 {
 	struct fact_finder *finder = xnew(struct fact_finder);
 	const struct op_checks *checks = operation->kind->checks;
 
 	finder->operation = operation;
 	finder->wanted = wanted;
+	finder->foresees = foresees;
 	finder->done = done;
 	finder->arg = arg;
 	finder->over.run = on_over;

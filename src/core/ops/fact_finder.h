@@ -15,13 +15,13 @@ struct fact_finder;
 /* The facts are valid while the finder is. */
 typedef void (*facts_done_fn)(void *arg, const struct op_facts *facts);
 /*
- * wanted: of enum op_fact. done runs once, on a later turn and after patience_ms at the latest. The
- * operation's context takes the notes of its kind's foresee(). The operation must outlast the
- * finder.
+ * wanted: of enum op_fact. done runs once, on a later turn and after patience_ms at the latest.
+ * foresees: the operation's context takes the notes of its kind's foresee(), as that of an
+ * operation which has not begun. The operation must outlast the finder.
  */
-struct fact_finder *facts_find(struct operation *operation, unsigned wanted, int64_t patience_ms,
-			       facts_done_fn done, void *arg);
+struct fact_finder *facts_find(struct operation *operation, unsigned wanted, bool foresees,
+			       int64_t patience_ms, facts_done_fn done, void *arg);
 /* The first of these facts that is unknown, and why: half a sentence. NULL: all are known. */
 const char *facts_why_unknown(const struct fact_finder *finder, unsigned facts);
-/* Before done or after it, but not from inside; returns NULL, takes NULL. */
+/* Before done, inside it or after it; returns NULL, takes NULL. */
 struct fact_finder *fact_finder_free(struct fact_finder *finder);

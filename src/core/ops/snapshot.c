@@ -19,6 +19,7 @@
 #include "core/ops/cloud_change.h"
 #include "core/ops/cloud_step.h"
 #include "core/ops/ops.h"
+#include "core/ops/reason.h"
 #include "core/ops/snapshot_step.h"
 #include "core/ops/vm_idle.h"
 
@@ -181,7 +182,7 @@ static void on_looked_by_name(void *arg, const struct cloud_result *result)
 	if (result->count > 0)
 		found(operation, result->snapshots[0].id);
 	else if (cloud_change_refusal(&context->creation)->code)
-		cloud_step_fail(operation, context->creation.refusal);
+		reason_fail_refused(operation, context->creation.refusal);
 	else if (cloud_change_is_late_or_wait(
 			 &context->creation, operation,
 			 "waiting until an earlier request can no longer arrive"))

@@ -54,6 +54,22 @@ def test_every_reason_is_documented():
 
 # ---- the VM ----
 
+def test_words_that_nobody_knows(world):
+    """The checks of a plan find the reason; without one, CloudStack's own words are all there is."""
+    unspoken = {"do": "status", "code": 530, "text": "Out of sorts", "command": "attachVolume"}
+    here, free = world.attached()[0], world.volume()
+    world.cloud.client().run("createVMSnapshot", virtualmachineid=APPLIANCE_VM)
+    world.cloud.set_faults([unspoken])
+    record = fails(world, world.daemon.attach(free), "vm_snapshots", free, APPLIANCE_VM, "has VM snapshots",
+                   "Out of sorts", told=False)
+    assert record["error_code"] == "CLOUDSTACK_ERROR"
+    world.cloud.set_faults([{**unspoken, "command": "detachVolume"}])
+    fails(world, world.daemon.detach(here), "vm_snapshots", here, "has VM snapshots", "Out of sorts", told=False)
+    world.cloud.set_faults([unspoken])
+    record = world.daemon.failed(world.daemon.attach(free, OTHER_VM))
+    assert "Out of sorts" in record["error"] and "error_reason" not in record, record
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_vm_with_vm_snapshots(world, version):
     world.cloud.set(version=version)
