@@ -15,12 +15,14 @@ struct reload_ticket {
 	void (*cancel)(struct reload_ticket *ticket);
 };
 
-/* record: what has changed; NULL: nothing was changed, and err says why. */
+/* record: what has changed, or would change; NULL: nothing was changed, and err says why. */
 typedef void (*reload_done_fn)(void *arg, const struct reload_record *record,
 			       const struct err *err);
 
 struct reloader {
 	void *self;
-	/* The file is read after this call. done runs once, on a later turn. */
-	struct reload_ticket *(*request)(void *self, reload_done_fn done, void *arg);
+	/* The file is read after this call. done runs once, on a later turn. only_looks: nothing is
+	 * changed. */
+	struct reload_ticket *(*request)(void *self, bool only_looks, reload_done_fn done,
+					 void *arg);
 };

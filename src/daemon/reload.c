@@ -3,7 +3,8 @@
 /*
  * The files are read on a thread, since a file can lie on a server that does not answer. A request
  * that comes while they are being read waits for the next reading: its client may have changed a
- * file that was read already. So many requests at once cost two readings.
+ * file that was read already. So many requests at once cost two readings. A request that only
+ * looks, for a plan, shares the reading, and is answered before anything changes.
  *
  * systemd learns when a reload begins and ends, and from the status why one was refused.
  */
@@ -32,6 +33,7 @@ struct ticket {
 	TAILQ_ENTRY(ticket) entry;
 	struct reload *reload;
 	bool is_served; /* by the reading under way */
+	bool only_looks;
 	reload_done_fn done;
 	void *arg;
 };
@@ -50,7 +52,8 @@ struct reload {
 	struct blocking_pool *pool;
 	struct blocking_call call;
 	bool reading;
-	bool again; /* a signal came meanwhile */
+	bool takes_over; /* the reading is not for looks alone */
+	bool again;      /* a signal came meanwhile */
 	TAILQ_HEAD(, ticket) tickets;
 };
 
@@ -77,6 +80,7 @@ static void free_work(void *arg)
 struct comparison {
 	struct settings *now; /* in force */
 	struct settings *fresh;
+	bool only_looks;
 	struct buf changed, needs_restart; /* keys, with ", " between them */
 	enum reload_effect effect;
 };
@@ -150,10 +154,13 @@ static void compare(struct comparison *comparison)
 		if (!(field->flags & CONFIG_LIVE) || is_taken_away(comparison, field)) {
 			add_key(&comparison->needs_restart, field);
 		} else {
-			take(comparison, field);
+			if (!comparison->only_looks)
+				take(comparison, field);
 			add_key(&comparison->changed, field);
 		}
 	}
+	if (comparison->only_looks)
+		return;
 	config_source_clear(&comparison->now->source);
 	comparison->now->source = comparison->fresh->source;
 	comparison->fresh->source = (struct config_source){ 0 };
@@ -207,12 +214,24 @@ static char *message(const struct comparison *comparison)
 			 str_or(changed, "nothing"), restart);
 }
 
-static void answer(struct reload *reload, const struct reload_record *record, const struct err *err)
+static struct ticket *next_served(struct reload *reload, bool only_looks)
 {
 	struct ticket *ticket;
 
-	/* New tickets stand behind the served ones, and done() may cancel any. */
-	while ((ticket = TAILQ_FIRST(&reload->tickets)) && ticket->is_served) {
+	TAILQ_FOREACH(ticket, &reload->tickets, entry) {
+		if (ticket->is_served && ticket->only_looks == only_looks)
+			return ticket;
+	}
+	return NULL;
+}
+
+static void answer(struct reload *reload, bool only_looks, const struct reload_record *record,
+		   const struct err *err)
+{
+	struct ticket *ticket;
+
+	/* Each round begins with the first, since done() may cancel any. */
+	while ((ticket = next_served(reload, only_looks))) {
 		reload_done_fn done = ticket->done;
 		void *arg = ticket->arg;
 
@@ -228,10 +247,34 @@ static void refuse(struct reload *reload, const struct err *why)
 
 	err.field[0] = '\0';
 	err_prefix(&err, "the configuration is refused, and the old one stays in force");
+	answer(reload, true, NULL, &err);
+	if (!reload->takes_over)
+		return;
 	log_tell(LOG_LEVEL_WARNING, (.message_id = messages[MESSAGE_CONFIG_REFUSED].id), "%s",
 		 err.text);
 	tell_systemd("READY=1", err.text);
-	answer(reload, NULL, &err);
+	answer(reload, false, NULL, &err);
+}
+
+static void show(struct reload *reload, struct settings *fresh)
+{
+	struct comparison comparison = {
+		.now = reload->options.settings,
+		.fresh = fresh,
+		.only_looks = true,
+	};
+	struct reload_record record = { .timestamp = clock_wall_ms() };
+	const struct err none = { 0 };
+
+	if (!next_served(reload, true))
+		return;
+	compare(&comparison);
+	record.message = message(&comparison);
+	record.report = report_json(&comparison);
+	answer(reload, true, &record, &none);
+	record_clear(&reload_record, &record);
+	buf_clear(&comparison.changed);
+	buf_clear(&comparison.needs_restart);
 }
 
 static void take_over(struct reload *reload, struct settings *fresh)
@@ -247,7 +290,7 @@ static void take_over(struct reload *reload, struct settings *fresh)
 	log_tell(LOG_LEVEL_NOTICE, (.message_id = messages[MESSAGE_CONFIG_RELOADED].id), "%s",
 		 record.message);
 	tell_systemd("READY=1", "");
-	answer(reload, &record, &none);
+	answer(reload, false, &record, &none);
 	record_clear(&reload_record, &record);
 	buf_clear(&comparison.changed);
 	buf_clear(&comparison.needs_restart);
@@ -255,7 +298,8 @@ static void take_over(struct reload *reload, struct settings *fresh)
 
 /* ---- requests ---- */
 
-static void begin(struct reload *reload)
+/* signalled: whatever the tickets want. */
+static void begin(struct reload *reload, bool signalled)
 {
 	const struct config_source *source = &reload->options.settings->source;
 	struct work *work = xnew(struct work);
@@ -264,11 +308,13 @@ static void begin(struct reload *reload)
 	TAILQ_FOREACH(ticket, &reload->tickets, entry)
 		ticket->is_served = true;
 	reload->reading = true;
+	reload->takes_over = signalled || next_served(reload, false);
 	reload->again = false;
 	work->path = xstrdup(source->path);
 	/* A file that was there and is gone was hardly taken away to have all defaults. */
 	work->must_exist = source->exists;
-	tell_systemd("RELOADING=1", "");
+	if (reload->takes_over)
+		tell_systemd("RELOADING=1", "");
 	blocking_start(reload->pool, &reload->call, "reading", work->path, work);
 }
 
@@ -277,6 +323,13 @@ static const struct err *blame_files(struct err *err)
 {
 	err->code = ERR_CONFLICT;
 	return err;
+}
+
+static void use(struct reload *reload, struct settings *fresh)
+{
+	show(reload, fresh);
+	if (reload->takes_over)
+		take_over(reload, fresh);
 }
 
 static void on_read(struct blocking_call *call, void *arg, const struct err *err)
@@ -289,10 +342,10 @@ static void on_read(struct blocking_call *call, void *arg, const struct err *err
 	else if (!work->settings)
 		refuse(reload, blame_files(&work->err));
 	else
-		take_over(reload, work->settings);
+		use(reload, work->settings);
 	reload->reading = false;
 	if (reload->again || !TAILQ_EMPTY(&reload->tickets))
-		begin(reload);
+		begin(reload, reload->again);
 }
 
 static void cancel_ticket(struct reload_ticket *base)
@@ -303,18 +356,19 @@ static void cancel_ticket(struct reload_ticket *base)
 	free(ticket);
 }
 
-static struct reload_ticket *request(void *self, reload_done_fn done, void *arg)
+static struct reload_ticket *request(void *self, bool only_looks, reload_done_fn done, void *arg)
 {
 	struct reload *reload = self;
 	struct ticket *ticket = xnew(struct ticket);
 
 	ticket->base.cancel = cancel_ticket;
 	ticket->reload = reload;
+	ticket->only_looks = only_looks;
 	ticket->done = done;
 	ticket->arg = arg;
 	TAILQ_INSERT_TAIL(&reload->tickets, ticket, entry);
 	if (!reload->reading)
-		begin(reload);
+		begin(reload, false);
 	return &ticket->base;
 }
 
@@ -323,7 +377,7 @@ void reload_soon(struct reload *reload)
 	if (reload->reading)
 		reload->again = true;
 	else
-		begin(reload);
+		begin(reload, true);
 }
 
 const struct reloader *reload_door(const struct reload *reload)

@@ -216,6 +216,11 @@ static const struct field resume_fields[] = {
 	PLAN(pause_args),
 };
 const struct record resume_args = RECORD("resume", pause_args, resume_fields);
+static const struct field reload_arg_fields[] = {
+	PLAN(reload_args),
+};
+const struct record reload_args = RECORD("reload_options", reload_args, reload_arg_fields);
+
 
 static const struct field snapshot_create_fields[] = {
 	VOLUME_ID(snapshot_create_args, FIELD_REQUIRED | FIELD_MANY),

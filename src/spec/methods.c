@@ -354,7 +354,7 @@ const struct method methods[METHOD_COUNT] = {
 		.summary = "Read the configuration anew; one with an error is refused, and the old one stays.",
 		.scope = SCOPE_MANAGER, .access = ACCESS_ADMIN,
 		.verb = HTTP_POST, .path = "/api/v1/admin/reload",
-		.args = &no_args, .answer = ANSWER_ONE, .result = &reload_record,
+		.args = &reload_args, .answer = ANSWER_ONE, .result = &reload_record,
 	},
 	[METHOD_HEALTH_GET] = {
 		.name = "health.get", .command = "health", .member = "GetHealth",

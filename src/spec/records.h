@@ -543,6 +543,9 @@ struct snapshot_create_args {
 	char *request_id;
 };
 struct snapshot_args {
+struct reload_args {
+	bool dry_run;
+};
 	char *id; /* CloudStack's, of the snapshot */
 	bool dry_run;
 	char *request_id;
@@ -657,7 +660,7 @@ extern const struct record no_args, store_backup_args, volume_create_args, volum
 	volume_attach_root_args, volume_open_args, volume_detach_args, volume_delete_args,
 	volume_resize_args, volume_cleanup_args, volume_args, volume_forget_args,
 	snapshot_untrack_args, operation_cancel_args, plan_args, volume_get_args, volume_list_args,
-	mapping_list_args, cloud_list_args, sync_args, pause_args, resume_args,
+	mapping_list_args, cloud_list_args, sync_args, pause_args, resume_args, reload_args,
 	operation_resolve_args, snapshot_track_args, snapshot_update_args, vm_context_args,
 	export_create_args, export_list_args, export_delete_args, export_cleanup_args,
 	export_cleanup_age_args, vm_volumes_args, token_create_args, token_args, device_args,

@@ -6,6 +6,7 @@
 
 #include "core/methods/admin_methods.h"
 
+#include "base/json.h"
 #include "base/log.h"
 #include "core/call.h"
 #include "core/engine/operation_table.h"
@@ -137,12 +138,59 @@ static void on_reloaded(void *arg, const struct reload_record *record, const str
 		call_fail(call, err);
 }
 
+/* "a, b" from a list of the report, NULL: it is empty. */
+static char *keys_of(const struct json *report, const char *list)
+{
+	const struct json *key = json_first(json_get(report, list));
+	struct buf out = BUF_NULL;
+
+	for (; key; key = json_next(key))
+		buf_printf(&out, "%s%s", out.length ? ", " : "", json_text(key));
+	return out.length ? buf_take(&out) : NULL;
+}
+
+static void would_reload(struct call *call, const struct reload_record *record)
+{
+	_cleanup_json_ struct json *report =
+		json_parse(record->report, strlen(record->report), NULL);
+	_cleanup_free_ char *changed = keys_of(report, "changed");
+	_cleanup_free_ char *needs_restart = keys_of(report, "needs_restart");
+	_cleanup_free_ char *now = NULL, *later = NULL;
+
+	if (!changed && !needs_restart) {
+		plan_would(call, "change", "Nothing: the configuration has not changed.");
+		return;
+	}
+	if (changed) {
+		now = xasprintf("Put these into force: %s.", changed);
+		plan_would(call, "change", now);
+	}
+	if (needs_restart) {
+		later = xasprintf("Leave these until the daemon is restarted: %s.", needs_restart);
+		plan_would(call, "restart", later);
+	}
+}
+
+static void on_looked(void *arg, const struct reload_record *record, const struct err *err)
+{
+	struct call *call = arg;
+
+	call_waited(call);
+	if (record)
+		would_reload(call, record);
+	else
+		plan_refuse(call, "configuration", err);
+	plan_answer(call);
+}
+
 void config_reload(struct call *call)
 {
 	const struct reloader *reloader = call->calls->env->options.reloader;
 
 	if (reloader)
-		call_wait_reload(call, reloader->request(reloader->self, on_reloaded, call));
+		call_wait_reload(call,
+				 reloader->request(reloader->self, call->plan != NULL,
+						   call->plan ? on_looked : on_reloaded, call));
 	else
 		call_failf(call, ERR_UNAVAILABLE, "the daemon runs without a configuration file");
 }

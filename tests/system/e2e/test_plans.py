@@ -22,8 +22,8 @@ from .surfaces import Ctl, _variant, _written, methods, on_every_surface
 pytestmark = pytest.mark.xdist_group("plans")
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
-# They answer with reports of their own; a reload has `volume-daemon --check-config`.
-REPORT_THEMSELVES = {"admin.force-sync", "export.cleanup", "export.cleanup-age", "admin.reload"}
+# They answer with reports of their own.
+REPORT_THEMSELVES = {"admin.force-sync", "export.cleanup", "export.cleanup-age"}
 FOREVER = 3600.0
 
 
@@ -155,6 +155,7 @@ GOOD = {
     "token.revoke": (lambda s: {"name": "ci"}, ["change"]),
     "admin.pause": (lambda s: {"reason": "a look"}, ["change"]),
     "admin.resume": (lambda s: {}, ["change"]),
+    "admin.reload": (lambda s: {}, ["change"]),
 }
 # Their good case has to be brought about; see below.
 BROUGHT_ABOUT = {"operation.cancel", "operation.resolve", "volume.forget"}
@@ -184,7 +185,7 @@ REFUSED = {
     "operation.resolve": (lambda s: {"operation_id": "op-" + NOBODY, "as": "done"}, "state", None),
 }
 # Nothing refuses them but rights and the store; of an export, its clients (see below).
-NEVER_REFUSED = {"admin.pause", "admin.resume", "snapshot.untrack", "export.delete"}
+NEVER_REFUSED = {"admin.pause", "admin.resume", "snapshot.untrack", "export.delete", "admin.reload"}
 
 
 def test_every_change_is_here():
@@ -209,6 +210,21 @@ def test_a_change_that_would_be_refused(s, name):
     arguments, check, reason = REFUSED[name]
     plan = plan_of(s.world, name, **arguments(s))
     assert refusals(plan) == {check: reason}, plan
+
+
+def test_a_reload(world):
+    def texts():
+        return {step["step"]: step["text"] for step in plan_of(world, "admin.reload")["would"]}
+
+    assert "has not changed" in texts()["change"]
+    world.daemon.configure(reconcile={"interval": "77s"}, device={"probe_timeout": "31s"})
+    seen = texts()
+    assert "reconcile.interval" in seen["change"] and "device.probe_timeout" in seen["restart"]
+    assert world.daemon.ctl("reload").returncode == 0
+    assert "reconcile.interval" not in texts().get("change", "")
+    world.daemon.configure(reconcile={"interval": "now and then"})
+    plan = plan_of(world, "admin.reload")
+    assert refusals(plan) == {"configuration": None} and "reconcile.interval" in plan["refused_by"][0]["text"]
 
 
 # ---- what a plan says is what the change does ----
