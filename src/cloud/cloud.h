@@ -286,6 +286,12 @@ struct cloud_call *cloud_list_vm_snapshots(struct cloud *cloud, const char *vm_i
  * the command. */
 struct cloud_call *cloud_find_command(struct cloud *cloud, const char *name, cloud_done_fn done,
 				      void *arg);
+/*
+ * Runs for each command that the daemon uses; the names are static. what: "attach the volume".
+ * for_checks: without the command, changes can be made, but fewer of their checks.
+ */
+typedef void (*cloud_command_fn)(void *arg, const char *name, const char *what, bool for_checks);
+void cloud_each_command(cloud_command_fn fn, void *arg);
 /* The limits of an owner; NULL: of the account that the keys belong to. An administrator then sees
  * all accounts of a domain. */
 struct cloud_call *cloud_find_limits(struct cloud *cloud, const char *owner, cloud_done_fn done,

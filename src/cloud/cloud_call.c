@@ -52,18 +52,29 @@ static const struct cloud_command commands[CLOUD_COMMAND_COUNT] = {
 	[CLOUD_COMMAND_LIST_SNAPSHOTS] = { "listSnapshots", "list snapshots", CLOUD_REPLY_SNAPSHOTS,
 					   false, true },
 	[CLOUD_COMMAND_LIST_VM_SNAPSHOTS] = { "listVMSnapshot", "list VM snapshots",
-					      CLOUD_REPLY_VM_SNAPSHOTS, false, true },
+					      CLOUD_REPLY_VM_SNAPSHOTS, false, true,
+					      .for_checks = true },
 	[CLOUD_COMMAND_LIST_APIS] = { "listApis", "tell whether a command may be used",
-				      CLOUD_REPLY_COMMANDS, false, true },
+				      CLOUD_REPLY_COMMANDS, false, true, .for_checks = true },
 	[CLOUD_COMMAND_LIST_ACCOUNTS] = { "listAccounts", "tell the limits of an account",
-					  CLOUD_REPLY_ACCOUNTS, false, true },
+					  CLOUD_REPLY_ACCOUNTS, false, true, .for_checks = true },
 	[CLOUD_COMMAND_LIST_PROJECTS] = { "listProjects", "tell the limits of a project",
-					  CLOUD_REPLY_PROJECTS, false, true },
+					  CLOUD_REPLY_PROJECTS, false, true, .for_checks = true },
 	[CLOUD_COMMAND_LIST_HYPERVISORS] = { "listHypervisorCapabilities",
 					     "tell how many disks a VM takes",
-					     CLOUD_REPLY_HYPERVISORS, false, true },
+					     CLOUD_REPLY_HYPERVISORS, false, true,
+					     .for_checks = true },
 	[CLOUD_COMMAND_LIST_JOBS] = { "listAsyncJobs", "list jobs", CLOUD_REPLY_JOBS, false, true },
 };
+
+void cloud_each_command(cloud_command_fn fn, void *arg)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		/* Two questions may be of one command; anybody may ask for the capabilities. */
+		if (i != CLOUD_COMMAND_LIST_CAPABILITIES && i != CLOUD_COMMAND_FIND_ZONE)
+			fn(arg, commands[i].name, commands[i].what, commands[i].for_checks);
+	}
+}
 
 const struct cloud_command *cloud_command_at(enum cloud_command_id id)
 {

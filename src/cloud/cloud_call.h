@@ -49,8 +49,9 @@ struct cloud_command {
 	const char *what; /* see struct cloud_question */
 	enum cloud_reply_kind reply;
 	bool change;
-	bool optional; /* a role may lack this command: its refusal says nothing about our keys */
-	bool creates;  /* see struct cloud_question */
+	bool optional;   /* a role may lack this command: its refusal says nothing about our keys */
+	bool creates;    /* see struct cloud_question */
+	bool for_checks; /* see cloud_command_fn */
 };
 
 struct cloud_call_list {

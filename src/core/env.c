@@ -37,6 +37,7 @@ static void options_copy(struct core_options *to, const struct core_options *fro
 	to->run_dir = xstrdup(from->run_dir);
 	to->rest_access = xstrdup(from->rest_access);
 	to->nbd_access = xstrdup(from->nbd_access);
+	to->no_stable_names = xstrdup(from->no_stable_names);
 }
 
 static void options_clear(struct core_options *options)
@@ -50,6 +51,7 @@ static void options_clear(struct core_options *options)
 	freep(&options->run_dir);
 	freep(&options->rest_access);
 	freep(&options->nbd_access);
+	freep(&options->no_stable_names);
 }
 
 static void read_boot_id(struct env *env)

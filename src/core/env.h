@@ -52,6 +52,8 @@ struct core_options {
 	/* how long the users of a name wait for a volume that shall come back */
 	int64_t hold_ms;
 	struct devmap *devmap; /* stable names; borrowed, NULL: none */
+	/* why there are none, for health; NULL: there are some */
+	const char *no_stable_names;
 	/* for removing earlier names after names were turned off; borrowed, NULL: none */
 	struct devmap *old_names;
 	struct exporter *exporter; /* NBD exports; borrowed, NULL: none */

@@ -62,6 +62,7 @@ struct daemon {
 	struct access *access;
 	struct cloud *cloud;
 	struct devmap *devmap;
+	char *no_stable_names; /* why there are none, NULL: there are some */
 	struct exporter *exporter;
 	struct core *core;
 	struct reload *reload;
@@ -300,8 +301,12 @@ static void open_names(struct daemon *daemon)
 	struct err err = { 0 };
 
 	daemon->devmap = devmap_new(daemon->loop, &options, &err);
-	if (!daemon->devmap && config->device_stable_names)
+	if (!config->device_stable_names) {
+		daemon->no_stable_names = xstrdup("turned off");
+	} else if (!daemon->devmap) {
+		daemon->no_stable_names = xstrdup(err.text);
 		log_notice("volumes have no stable names: %s", err.text);
+	}
 }
 
 static void on_exports_lost(void *arg)
@@ -343,6 +348,7 @@ static void core_options(const struct daemon *daemon, struct core_options *out)
 		.hold_ms = config->device_hold_seconds * 1000,
 		.devmap = config->device_stable_names ? daemon->devmap : NULL,
 		.old_names = config->device_stable_names ? NULL : daemon->devmap,
+		.no_stable_names = daemon->no_stable_names,
 		.exporter = daemon->exporter,
 		.rest_access = daemon->rest_access,
 		.nbd_access = daemon->nbd_access,
@@ -566,6 +572,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 	reload_free(daemon->reload);
 	exporter_free(daemon->exporter);
 	devmap_free(daemon->devmap);
+	free(daemon->no_stable_names);
 	cloud_free(daemon->cloud);
 	access_free(daemon->access);
 	loop_timer_clear(daemon->loop, &daemon->drain);

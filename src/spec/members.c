@@ -272,6 +272,7 @@ static const struct field health_table[] = {
 	M("loop_late", TEXT, .doc = "The last time, if that is not long ago."),
 	M("uevents", BOOL, .doc = "True if the kernel tells of its disks."),
 	M("stable_names", BOOL, .doc = "True if volumes get names under /dev/mapper."),
+	M("stable_names_health", TEXT, .doc = "healthy, turned off, or why volumes get none."),
 	M("nbd_engine", TEXT, .doc = "The program that serves the exports."),
 	M("nbd_pid", INT, .doc = "Its process; 0 if it does not run."),
 	M("nbd_restarts", INT, .doc = "How often it began anew."),

@@ -133,6 +133,13 @@ const struct method methods[METHOD_COUNT] = {
 		.verb = HTTP_GET, .path = "/api/v1/zones",
 		.args = &cloud_list_args, .answer = ANSWER_MANY, .result = &zone_record, .list_key = "zones",
 	},
+	[METHOD_RIGHT_LIST] = {
+		.name = "right.list", .command = "rights", .member = "ListRights",
+		.summary = "List the CloudStack commands and the project that the daemon needs, and whether its keys may use them.",
+		.scope = SCOPE_MANAGER, .access = ACCESS_READ,
+		.verb = HTTP_GET, .path = "/api/v1/rights",
+		.args = &no_args, .answer = ANSWER_MANY, .result = &right_record, .list_key = "rights",
+	},
 	[METHOD_MAPPING_LIST] = {
 		.name = "mapping.list", .command = "mappings", .member = "ListMappings",
 		.summary = "List volumes and their devices.",

@@ -449,6 +449,30 @@ static const struct field zone_fields[] = {
 #undef F
 const struct record zone_record = RECORD("zone", zone_record, zone_fields);
 
+static const char *const right_kind_names[] = {
+	[RIGHT_COMMAND] = "command",
+	[RIGHT_PROJECT] = "project",
+	[RIGHT_KIND_COUNT] = NULL,
+};
+static const char *const right_answer_names[] = {
+	[RIGHT_NO] = "no",           [RIGHT_YES] = "yes",         [RIGHT_UNNEEDED] = "unneeded",
+	[RIGHT_UNKNOWN] = "unknown", [RIGHT_ANSWER_COUNT] = NULL,
+};
+#define F(MEMBER, TYPE, ...) FIELD(right_record, MEMBER, TYPE, __VA_ARGS__)
+static const struct field right_fields[] = {
+	F(name, TEXT, .flags = FIELD_COLUMN,
+	  .doc = "CloudStack's command, or the UUID of cloud.project_id."),
+	F(kind, ENUM, .names = right_kind_names, .doc = "The thing that it names."),
+	F(allowed, ENUM, .flags = FIELD_COLUMN, .names = right_answer_names,
+	  .doc = "yes; no; unneeded: no, but another command does the same; unknown: CloudStack did not tell."),
+	F(for_checks, BOOL,
+	  .doc = "True if changes can be made without it, and only fewer checks of them."),
+	F(needed_to, TEXT, .flags = FIELD_COLUMN, .doc = "The use that the daemon has for it."),
+	F(text, TEXT, .flags = FIELD_OMIT, .doc = "More about the answer."),
+};
+#undef F
+const struct record right_record = RECORD("right", right_record, right_fields);
+
 #define F(MEMBER, TYPE, ...) FIELD(vm_record, MEMBER, TYPE, __VA_ARGS__)
 static const struct field vm_fields[] = {
 	F(id, UUID, .flags = FIELD_COLUMN, .doc = "CloudStack's UUID of the virtual machine."),

@@ -328,6 +328,18 @@ struct vm_record {
 };
 extern const struct record offering_record, zone_record, vm_record;
 
+/* May the keys use it in CloudStack? */
+enum right_kind { RIGHT_COMMAND, RIGHT_PROJECT, RIGHT_KIND_COUNT };
+enum right_answer { RIGHT_NO, RIGHT_YES, RIGHT_UNNEEDED, RIGHT_UNKNOWN, RIGHT_ANSWER_COUNT };
+struct right_record {
+	char *name; /* of the command; of a project, its UUID */
+	int kind, allowed;
+	bool for_checks; /* see cloud_command_fn */
+	char *needed_to;
+	char *text; /* more about the answer, or NULL */
+};
+extern const struct record right_record;
+
 /* How store, CloudStack and kernel can disagree; core/rules/drift.h tells them apart. */
 enum drift_kind {
 	DRIFT_NONE,
@@ -531,6 +543,9 @@ struct pause_args {
 	char *reason;
 	bool dry_run;
 };
+struct reload_args {
+	bool dry_run;
+};
 struct operation_resolve_args {
 	char *operation_id;
 	char *as; /* "done" or "undone" */
@@ -543,9 +558,6 @@ struct snapshot_create_args {
 	char *request_id;
 };
 struct snapshot_args {
-struct reload_args {
-	bool dry_run;
-};
 	char *id; /* CloudStack's, of the snapshot */
 	bool dry_run;
 	char *request_id;

@@ -129,6 +129,8 @@ static void ask_daemon(struct doctor *doctor)
 	doctor->runs = doctor->has_bus && ctl_daemon_runs(doctor->ctl);
 	if (doctor->runs)
 		ctl_call(doctor->ctl, METHOD_HEALTH_GET, -1, &doctor->health, &doctor->no_health);
+	if (doctor_hears_cloudstack(doctor))
+		ctl_call(doctor->ctl, METHOD_RIGHT_LIST, -1, &doctor->rights, &doctor->no_rights);
 }
 
 int doctor_main(struct ctl *ctl, int argc, char **argv)
@@ -144,5 +146,6 @@ int doctor_main(struct ctl *ctl, int argc, char **argv)
 	ask_daemon(&doctor);
 	worst = examine(&doctor);
 	volume_client_value_free(doctor.health);
+	volume_client_value_free(doctor.rights);
 	return worst == VERDICT_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -28,6 +28,11 @@ struct doctor {
 	/* The daemon's answer about its health; NULL: it does not run, or no_health says why. */
 	struct volume_client_value *health;
 	struct err no_health;
+	/* What CloudStack lets the daemon's keys use; NULL: it was not asked, or no_rights says
+	 * why.
+	 */
+	struct volume_client_value *rights;
+	struct err no_rights;
 };
 
 typedef void (*check_fn)(const struct doctor *doctor, struct finding *finding);
@@ -42,6 +47,9 @@ const char *doctor_detail(const struct doctor *doctor, const char *name);
 int64_t doctor_figure(const struct doctor *doctor, const char *name);
 bool doctor_flag(const struct doctor *doctor, const char *name);
 
+/* False: CloudStack answers nothing, or the daemon does not tell. */
+bool doctor_hears_cloudstack(const struct doctor *doctor);
+
 /* --- what this machine tells: doctor_machine.c --- */
 void check_configuration(const struct doctor *doctor, struct finding *finding);
 void check_bus(const struct doctor *doctor, struct finding *finding);
@@ -52,15 +60,17 @@ void check_groups(const struct doctor *doctor, struct finding *finding);
 /* --- what the daemon's health tells: doctor_health.c --- */
 void check_cloudstack(const struct doctor *doctor, struct finding *finding);
 void check_keys(const struct doctor *doctor, struct finding *finding);
-void check_commands(const struct doctor *doctor, struct finding *finding);
 void check_clock(const struct doctor *doctor, struct finding *finding);
-void check_volumes(const struct doctor *doctor, struct finding *finding);
 void check_store(const struct doctor *doctor, struct finding *finding);
 void check_disks(const struct doctor *doctor, struct finding *finding);
 void check_engine(const struct doctor *doctor, struct finding *finding);
 void check_access(const struct doctor *doctor, struct finding *finding);
 void check_certificate(const struct doctor *doctor, struct finding *finding);
 void check_pause(const struct doctor *doctor, struct finding *finding);
+
+/* --- what CloudStack lets the keys use: doctor_rights.c --- */
+void check_commands(const struct doctor *doctor, struct finding *finding);
+void check_volumes(const struct doctor *doctor, struct finding *finding);
 
 /* --- what the daemon tells when it is asked: doctor_leftovers.c --- */
 void check_attention(const struct doctor *doctor, struct finding *finding);

@@ -17,11 +17,6 @@ static bool is_healthy(const char *word)
 
 /* --- CloudStack --- */
 
-static const struct volume_client_value *reads_of(const struct doctor *doctor)
-{
-	return volume_client_get(volume_client_get(doctor->health, "details"), "cloudstack_reads");
-}
-
 /* The code by which CloudStack refuses keys and signatures; the daemon's words hold it. */
 static bool are_keys_refused(const struct doctor *doctor)
 {
@@ -37,7 +32,7 @@ static bool is_time_refused(const struct doctor *doctor)
  * False: what depends on CloudStack cannot be judged, and another check tells why. CloudStack may
  * answer and yet not be well: then the daemon takes changes, or it is paused and its words say so.
  */
-static bool does_cloudstack_answer(const struct doctor *doctor)
+bool doctor_hears_cloudstack(const struct doctor *doctor)
 {
 	const char *word = doctor_word(doctor, "cloudstack_health");
 
@@ -68,7 +63,7 @@ void check_cloudstack(const struct doctor *doctor, struct finding *finding)
 	else if (are_keys_refused(doctor) || is_time_refused(doctor))
 		finding_set(finding, VERDICT_OK, NULL,
 			    "CloudStack answers, but refuses requests; see keys and clock");
-	else if (does_cloudstack_answer(doctor))
+	else if (doctor_hears_cloudstack(doctor))
 		finding_set(
 			finding, VERDICT_WARNING,
 			"see what the daemon asked for: journalctl -u volume-daemon; it tries again by itself",
@@ -87,40 +82,10 @@ void check_keys(const struct doctor *doctor, struct finding *finding)
 			finding, VERDICT_WRONG,
 			"put the keys of the CloudStack user into the files cloud.api_key_file and cloud.secret_key_file, then: volumectl reload",
 			"%s", doctor_word(doctor, "cloudstack_health"));
-	else if (does_cloudstack_answer(doctor) || is_time_refused(doctor))
+	else if (doctor_hears_cloudstack(doctor) || is_time_refused(doctor))
 		finding_set(finding, VERDICT_OK, NULL, "CloudStack accepts the keys");
 	else
 		finding_set(finding, VERDICT_UNKNOWN, NULL, "CloudStack does not answer");
-}
-
-/* Only commands that read are told: whether one that changes may be used shows when it is used. */
-void check_commands(const struct doctor *doctor, struct finding *finding)
-{
-	const struct volume_client_value *reads = reads_of(doctor);
-	_cleanup_buf_ struct buf used = BUF_NULL, refused = BUF_NULL;
-
-	for (size_t i = 0; reads && reads->kind == VOLUME_CLIENT_DICT && i < reads->count; i++) {
-		const struct volume_client_value *read = &reads->items[i];
-		const char *word = volume_client_text(read);
-
-		if (is_healthy(word))
-			buf_printf(&used, "%s%s", used.length ? ", " : "", read->key);
-		else if (!streq(word, "not asked yet"))
-			buf_printf(&refused, "%s%s: %s", refused.length ? "; " : "", read->key,
-				   word);
-	}
-	if (!does_cloudstack_answer(doctor))
-		finding_set(finding, VERDICT_UNKNOWN, NULL,
-			    "CloudStack does not answer, or refuses all");
-	else if (refused.length)
-		finding_set(
-			finding, VERDICT_WARNING,
-			"if the rights are missing, give the role of the CloudStack user these commands",
-			"failed: %s", refused.data);
-	else if (used.length)
-		finding_set(finding, VERDICT_OK, NULL, "answered: %s", used.data);
-	else
-		finding_set(finding, VERDICT_UNKNOWN, NULL, "no command was used yet");
 }
 
 void check_clock(const struct doctor *doctor, struct finding *finding)
@@ -137,34 +102,6 @@ void check_clock(const struct doctor *doctor, struct finding *finding)
 	else
 		finding_set(finding, VERDICT_OK, NULL, "CloudStack's clock differs by %lld ms",
 			    (long long)doctor_figure(doctor, "cloudstack_clock_ahead_ms"));
-}
-
-/* A project that is wrong, or that the user may not see, makes the list of volumes fail. */
-void check_volumes(const struct doctor *doctor, struct finding *finding)
-{
-	const char *word = volume_client_text(volume_client_get(reads_of(doctor), "listVolumes"));
-	const char *left_out = doctor_detail(doctor, "volumes_left_out");
-	const char *lost = doctor_detail(doctor, "volumes_lost");
-	int64_t age = doctor_figure(doctor, "volume_list_age_seconds");
-
-	if (*lost)
-		finding_set(finding, VERDICT_WRONG, "ask CloudStack's administrator about them",
-			    "CloudStack lost these volumes: %s", lost);
-	else if (*left_out)
-		finding_set(finding, VERDICT_WARNING, "ask CloudStack's administrator about them",
-			    "volumes of CloudStack are left out: %s", left_out);
-	else if (age < 0 || !does_cloudstack_answer(doctor))
-		finding_set(finding, VERDICT_UNKNOWN, NULL,
-			    "CloudStack cannot be asked for its volumes");
-	else if (!is_healthy(word))
-		finding_set(
-			finding, VERDICT_WRONG,
-			"compare cloud.project_id with the projects that the CloudStack user may see",
-			"the list of volumes is %lld s old: %s", (long long)age, word);
-	else
-		finding_set(finding, VERDICT_OK, NULL,
-			    "CloudStack shows %lld volumes with cloud.project_id",
-			    (long long)doctor_figure(doctor, "known_volumes"));
 }
 
 /* --- this machine --- */

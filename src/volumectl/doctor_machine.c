@@ -211,16 +211,20 @@ void check_daemon(const struct doctor *doctor, struct finding *finding)
 
 void check_device_mapper(const struct doctor *doctor, struct finding *finding)
 {
-	if (doctor_flag(doctor, "stable_names"))
+	const char *word = doctor_detail(doctor, "stable_names_health");
+
+	if (streq(word, "healthy"))
 		finding_set(finding, VERDICT_OK, NULL, "each volume has a name under /dev/mapper");
+	else if (streq(word, "turned off"))
+		finding_set(finding, VERDICT_OK, NULL,
+			    "stable names are turned off (device.stable_names)");
 	else if (doctor->health)
-		/* The daemon does not tell whether they are turned off or impossible. */
 		finding_set(
-			finding, VERDICT_OK,
+			finding, VERDICT_WARNING,
 			access(CONTROL, F_OK) == 0
-				? NULL
-				: "if you want stable names: modprobe dm_mod, then: systemctl restart volume-daemon",
-			"volumes have no stable names (device.stable_names)");
+				? "correct the cause, then: systemctl restart volume-daemon; or set device.stable_names = no"
+				: "modprobe dm_mod, then: systemctl restart volume-daemon; if this kernel has no device mapper, set device.stable_names = no",
+			"volumes have no stable names: %s", word);
 	else if (access(CONTROL, F_OK) == 0)
 		finding_set(finding, VERDICT_OK, NULL, "the kernel has it");
 	else

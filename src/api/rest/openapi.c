@@ -35,6 +35,7 @@ static const struct group {
 	{ "vm", "Virtual machines and their volumes." },
 	{ "offering", "CloudStack's disk offerings." },
 	{ "zone", "CloudStack's zones." },
+	{ "right", "The rights of the daemon's keys in CloudStack." },
 	{ "mapping", "Volumes and the devices that they have become." },
 	{ "device", "Disks that the kernel shows." },
 	{ "export", "Volumes that are served over NBD." },

@@ -10,6 +10,7 @@
 
 struct call;
 struct cloud_lists;
+struct cloud_rights;
 struct engine;
 struct env;
 struct health_watch;
@@ -30,10 +31,11 @@ struct calls {
 	struct reconciler *reconciler;
 	struct store_guard *store_guard;
 	struct host_sync *host_sync;
-	struct snapshots *snapshots; /* this and the next four are made by calls_init() */
+	struct snapshots *snapshots; /* this and the next five are made by calls_init() */
 	struct metrics *metrics;
 	struct health_watch *health_watch;
 	struct cloud_lists *cloud_lists;
+	struct cloud_rights *cloud_rights;
 	struct user_names *user_names;
 	TAILQ_HEAD(, call) calls;
 	uint64_t list_turn;           /* the turn of the loop in which a list was made last */

@@ -17,6 +17,7 @@
 #include "core/methods/caller.h"
 #include "core/methods/calls.h"
 #include "core/methods/cloud_lists.h"
+#include "core/methods/cloud_rights.h"
 #include "core/methods/cloud_snapshots.h"
 #include "core/methods/device_methods.h"
 #include "core/methods/export_audit.h"
@@ -69,6 +70,7 @@ static const call_impl impls[METHOD_COUNT] = {
 	[METHOD_VM_LIST] = vm_list,
 	[METHOD_OFFERING_LIST] = offering_list,
 	[METHOD_ZONE_LIST] = zone_list,
+	[METHOD_RIGHT_LIST] = right_list,
 	[METHOD_MAPPING_LIST] = mapping_list,
 	[METHOD_DEVICE_LIST] = device_list,
 	[METHOD_DEVICE_VOLUME] = device_volume,
@@ -270,6 +272,7 @@ void calls_init(struct calls *calls)
 	calls->metrics = metrics_new(calls);
 	calls->health_watch = health_watch_new(calls);
 	calls->cloud_lists = cloud_lists_new(calls);
+	calls->cloud_rights = cloud_rights_new(calls);
 	calls->user_names = user_names_new(calls->env->loop);
 	operation_methods_begin(calls);
 }
@@ -283,6 +286,7 @@ void calls_fini(struct calls *calls)
 	operation_methods_end(calls);
 	calls->health_watch = health_watch_free(calls->health_watch);
 	calls->cloud_lists = cloud_lists_free(calls->cloud_lists);
+	calls->cloud_rights = cloud_rights_free(calls->cloud_rights);
 	calls->user_names = user_names_free(calls->user_names);
 	calls->metrics = metrics_free(calls->metrics);
 	calls->snapshots = snapshots_free(calls->snapshots);

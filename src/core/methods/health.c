@@ -343,6 +343,8 @@ static char *details_json(struct calls *calls, const struct parts *parts, bool a
 	json_put_bool(&writer, parts->devices.uevents);
 	json_put_name(&writer, "stable_names");
 	json_put_bool(&writer, calls->env->options.devmap != NULL);
+	json_put_name(&writer, "stable_names_health");
+	json_put_text(&writer, str_or(calls->env->options.no_stable_names, "healthy"));
 	json_put_name(&writer, "nbd_engine");
 	json_put_text(&writer, parts->exports.engine);
 	put_figure(&writer, "nbd_pid", (uint64_t)parts->exports.pid);

@@ -698,6 +698,11 @@ static void tell_command(const struct fake_facts *facts, const char *name,
 	result->rows = !streq(name, facts->forbidden);
 }
 
+void cloud_each_command(cloud_command_fn fn, void *arg)
+{
+	fn(arg, "attachVolume", "attach the volume", false);
+}
+
 struct cloud_call *cloud_find_command(struct cloud *cloud, const char *name, cloud_done_fn done,
 				      void *arg)
 {

@@ -191,7 +191,7 @@ HEALTH = Shape(
                "store_waiting": whole, "loop_turns": whole, "loop_late_count": whole, "loop_late": text,
                "uptime_seconds": whole,
                "accepting_changes": truth, "paused": text, "store_state": one_of("checking", "current", "past"), "uevents": truth, "appliance_id": text,
-               "stable_names": truth, "exports": whole, "nbd_engine": text, "nbd_pid": whole,
+               "stable_names": truth, "stable_names_health": text, "exports": whole, "nbd_engine": text, "nbd_pid": whole,
                "nbd_restarts": whole, "rest_access": text, "rest_certificate": text, "nbd_access": text})})
 
 NUMBERS = {"cloudstack_api_calls": whole, "device_events_processed": whole, "database_transactions": whole,
@@ -227,6 +227,9 @@ OFFERING = Shape("offering", {"id": uuid, "name": text, "size": whole},
 ZONE = Shape("zone", {"id": uuid, "name": text}, {"network_type": text, "allocation_state": text})
 VM = Shape("VM", {"id": uuid, "name": text, "state": text, "is_appliance": truth},
            {"display_name": text, "zone_id": uuid})
+
+RIGHT = Shape("right", {"name": text, "kind": one_of("command", "project"), "for_checks": truth, "needed_to": text,
+                        "allowed": one_of("yes", "no", "unneeded", "unknown")}, {"text": text})
 
 STORE_PLAN = Shape("plan of a store", {"state": one_of("checking", "current", "past"), "report": table},
                    sometimes={"reason": text})

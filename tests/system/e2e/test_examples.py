@@ -131,6 +131,7 @@ def play(story):
     ask("vm.list", name=next(vm["name"] for vm in world.cloud.state()["vms"] if vm["id"] == APPLIANCE_VM))
     ask("offering.list", limit=1)
     ask("zone.list", limit=1)
+    ask("right.list")
     ask("mapping.list")
     ask("device.list")
     ask("device.volume", device="vdb")

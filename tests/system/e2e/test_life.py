@@ -269,6 +269,14 @@ def zone_list(world, surface):
     assert cloudsim.ZONE in found
 
 
+def right_list(world, surface):
+    world.cloud.put_account("admin", forbidden=("resizeVolume", "destroyVolume"))
+    found = {row["name"]: row for row in shapes.RIGHT.check_all(surface.ask("right.list"))}
+    assert {row["allowed"] for name, row in found.items() if name not in ("resizeVolume", "destroyVolume")} == {"yes"}
+    assert (found["resizeVolume"]["allowed"], found["destroyVolume"]["allowed"]) == ("no", "unneeded")
+    assert found["attachVolume"]["needed_to"] == "attach the volume"
+
+
 def vm_volumes(world, surface):
     volume, _ = world.attached()
     found = shapes.VOLUME.check_all(surface.ask("vm.volumes", vm_id=cloudsim.APPLIANCE_VM))

@@ -42,6 +42,7 @@ BAD = {
     "vm.list": ({"limit": 0}, "INVALID_REQUEST", "limit"),
     "offering.list": ({"name": "x" * 256}, "INVALID_REQUEST", "name"),
     "zone.list": ({"cursor": "x" * 256}, "INVALID_REQUEST", "cursor"),
+    "right.list": ({"colour": "red"}, "INVALID_REQUEST", "colour"),
     "mapping.list": ({"colour": "red"}, "INVALID_REQUEST", "colour"),
     "device.list": ({"colour": "red"}, "INVALID_REQUEST", "colour"),
     "device.volume": ({"device": "vdz"}, "NOT_FOUND", None),

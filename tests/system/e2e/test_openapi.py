@@ -43,6 +43,7 @@ GET /api/v1/vms
 GET /api/v1/vms/{}/volumes
 GET /api/v1/offerings
 GET /api/v1/zones
+GET /api/v1/rights
 GET /api/v1/operations
 GET /api/v1/operations/{}
 GET /api/v1/operations/{}/history

@@ -43,7 +43,7 @@ def test_all_is_well(make_world):
     # An export is active a moment after its attachment has ended.
     checks = eventually(lambda: not not_ok(c := examined(world.daemon)) and c, "all is well")
     assert str(world.daemon.config) in checks["configuration"]["text"]
-    assert "listVolumes" in checks["api-commands"]["text"]
+    assert "all" in checks["api-commands"]["text"] and "commands" in checks["api-commands"]["text"]
     assert APPLIANCE_VM in checks["disks"]["text"]
     assert "nbdkit" in checks["nbd-engine"]["text"]
     assert "every local user" in checks["access"]["text"] and "closed" in checks["access"]["remedy"]
@@ -111,6 +111,42 @@ def test_a_command_that_is_refused(make_world):
                         "the refusal")
     assert "listVolumes: " in checks["api-commands"]["text"] and "role" in checks["api-commands"]["remedy"]
     assert checks["projects"]["verdict"] == "wrong" and "cloud.project_id" in checks["projects"]["remedy"]
+
+
+def test_rights_of_the_keys(make_world):
+    world = make_world()
+    world.cloud.put_account("admin", forbidden=("attachVolume", "listHypervisorCapabilities", "deleteVolume"))
+    commands = examined(world.daemon)["api-commands"]
+    assert commands["verdict"] == "warning" and "role" in commands["remedy"]
+    assert "attachVolume (attach the volume)" in commands["text"] and "deleteVolume" not in commands["text"]
+    rights = {row["name"]: row for row in json.loads(world.daemon.ctl("rights", "--json").stdout)}
+    assert {rights[name]["allowed"] for name in ("attachVolume", "listHypervisorCapabilities")} == {"no"}
+    assert rights["createVolume"]["allowed"] == "yes" and rights["deleteVolume"]["allowed"] == "unneeded"
+
+
+def test_a_right_that_only_checks_need(make_world):
+    world = make_world()
+    world.cloud.put_account("admin", forbidden=("listHypervisorCapabilities",))
+    commands = examined(world.daemon)["api-commands"]
+    assert commands["verdict"] == "ok" and "listHypervisorCapabilities" in commands["text"] and commands["remedy"]
+
+
+def test_a_project_that_is_not_there(make_world):
+    world = make_world(cloud={"project_id": "00000000-0000-4000-8000-000000000000"})
+    project = examined(world.daemon)["projects"]
+    assert project["verdict"] == "wrong" and "no such project" in project["text"], project
+    assert "cloud.project_id" in project["remedy"]
+
+
+def test_stable_names(make_world):
+    assert "turned off (device.stable_names)" in examined(make_world().daemon)["device-mapper"]["text"]
+    daemon = make_world(device={"stable_names": "yes"}).daemon
+    check, details = examined(daemon)["device-mapper"], daemon.health()["details"]
+    if details["stable_names"]:
+        assert (check["verdict"], details["stable_names_health"]) == ("ok", "healthy"), check
+    else:                       # most machines on which tests run have no device mapper
+        assert check["verdict"] == "warning" and details["stable_names_health"] in check["text"], check
+        assert "device.stable_names = no" in check["remedy"]
 
 
 def test_clocks_that_differ(world):

@@ -388,6 +388,53 @@ static void the_failure_of_a_list_is_told(void **state)
 	answered(world, ask_other(world, METHOD_VM_LIST, NULL, 100, NULL));
 }
 
+/* ---- rights ---- */
+
+static const struct right_record *right_told(struct world *world, struct reply *reply)
+{
+	const struct right_record *right;
+
+	answered(world, reply);
+	assert_int_equal(reply->count, 1);
+	right = item(reply, 0);
+	assert_string_equal(right->name, "attachVolume");
+	assert_string_equal(right->needed_to, "attach the volume");
+	assert_int_equal(right->kind, RIGHT_COMMAND);
+	return right;
+}
+
+static struct reply *ask_rights(struct world *world)
+{
+	struct no_args args = { 0 };
+
+	return ask(world, METHOD_RIGHT_LIST, &args);
+}
+
+static void rights_are_asked_for_once(void **state)
+{
+	struct world *world = *state;
+	struct reply *first = ask_rights(world), *second = ask_rights(world);
+
+	assert_int_equal(right_told(world, first)->allowed, RIGHT_YES);
+	assert_int_equal(right_told(world, second)->allowed, RIGHT_YES);
+	assert_int_equal(world->server.calls[FAKE_TELL], 1);
+	/* The next question is a new one. */
+	world->server.facts.forbidden = "attachVolume";
+	assert_int_equal(right_told(world, ask_rights(world))->allowed, RIGHT_NO);
+	assert_int_equal(world->server.calls[FAKE_TELL], 2);
+}
+
+static void rights_that_are_not_told(void **state)
+{
+	struct world *world = *state;
+	const struct right_record *right;
+
+	world->server.down = true;
+	right = right_told(world, ask_rights(world));
+	assert_int_equal(right->allowed, RIGHT_UNKNOWN);
+	assert_non_null(strstr(right->text, "did not answer"));
+}
+
 /* ---- users of a disk ---- */
 
 static struct reply *ask_users(struct world *world, const char *volume_id)
@@ -459,6 +506,8 @@ int main(void)
 		TEST(offerings_and_zones_by_name),
 		TEST(who_comes_meanwhile_shares_the_next_list),
 		TEST(the_failure_of_a_list_is_told),
+		TEST(rights_are_asked_for_once),
+		TEST(rights_that_are_not_told),
 		TEST(users_of_a_volume),
 	};
 
