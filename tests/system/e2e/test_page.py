@@ -75,6 +75,17 @@ def test_a_running_operation_shows_its_step(world, browser):
     browser.run("await page.locator('#running').waitFor({state: 'hidden'})")
 
 
+def test_an_operation_that_is_undone_says_so(world, browser):
+    world.cloud.set(job_delay=3600)
+    open_page(browser, world.daemon)
+    operation = world.daemon.attach(world.volume())
+    world.await_jobs("attachVolume")
+    world.daemon.rest("POST", f"/api/v1/operations/{operation['id']}/cancel")
+    browser.wait("#running tbody tr", "undoing, ")
+    world.cloud.restart()
+    assert world.daemon.ended(operation)["status"] == "cancelled"
+
+
 def test_the_time_that_is_left_is_shown(world, browser):
     daemon = world.daemon
     daemon.completed(daemon.create())           # from which it learns

@@ -162,6 +162,12 @@ function show_health() {
     [element("dt", {}, name), element("dd", {class: text === "healthy" ? "good" : ""}, text)]));
 }
 
+// An operation has its error from the first step of its undoing on.
+function doing(operation) {
+  const step = operation.step || operation.status;
+  return operation.error ? `undoing, ${step}` : step;
+}
+
 function time_words(operation, now) {
   const elapsed = duration_text(now - Date.parse(operation.created_at));
   if (!operation.expected_end)
@@ -174,7 +180,7 @@ function show_running() {
   const rows = [...known.operations.values()].sort((a, b) => a.id < b.id ? -1 : 1);
   find("running-count").textContent = rows.length ? `(${rows.length})` : "";
   fill("running", rows.slice(0, ROWS_MAX).map(operation => element("tr", {},
-    cell(operation.type), volume_cell(operation.volume_id), cell(operation.step || operation.status),
+    cell(operation.type), volume_cell(operation.volume_id), cell(doing(operation)),
     cell(operation.waits_for, "text"), cell(time_words(operation, now), "number"))));
 }
 
