@@ -192,8 +192,7 @@ const struct record mapping_list_args =
 	RECORD("mapping_list", mapping_list_args, mapping_list_fields);
 
 static const struct field cloud_list_fields[] = {
-	FIELD(cloud_list_args, name, TEXT, .max = 255,
-	      .doc = "Only the objects with exactly this name."),
+	FIELD(cloud_list_args, name, TEXT, .max = 255, .doc = "Only those with exactly this name."),
 	LIMIT(cloud_list_args),
 	CURSOR(cloud_list_args),
 };
@@ -216,11 +215,11 @@ static const struct field resume_fields[] = {
 	PLAN(pause_args),
 };
 const struct record resume_args = RECORD("resume", pause_args, resume_fields);
+
 static const struct field reload_arg_fields[] = {
 	PLAN(reload_args),
 };
 const struct record reload_args = RECORD("reload_options", reload_args, reload_arg_fields);
-
 
 static const struct field snapshot_create_fields[] = {
 	VOLUME_ID(snapshot_create_args, FIELD_REQUIRED | FIELD_MANY),

@@ -10,7 +10,7 @@ const struct message messages[MESSAGE_COUNT] = {
 		.id = "ec2c43d8641b40d7a7a9a3ef5cfd5980",
 		.subject = "Operation @OPERATION_ID@ was accepted",
 		.text = "The request to @OPERATION_TYPE@ is in the store, and the operation goes on also if its client leaves\n"
-			"or the daemon restarts. Who has asked: @ACTOR@\n"
+			"or the daemon restarts. The caller was @ACTOR@.\n"
 			"\n"
 			"'volumectl operation @OPERATION_ID@' shows its state.",
 	},
@@ -30,7 +30,7 @@ const struct message messages[MESSAGE_COUNT] = {
 		.name = "operation-failed",
 		.id = "899c3755bfe945a3b6076389a2610ed7",
 		.subject = "Operation @OPERATION_ID@ has failed",
-		.text = "The message tells why, and what can be done. The steps before the failure were undone.",
+		.text = "The message tells the reason, and the remedy if there is one. The steps before the failure were undone.",
 	},
 	[MESSAGE_OPERATION_CANCELLED] = {
 		.name = "operation-cancelled",
@@ -43,7 +43,7 @@ const struct message messages[MESSAGE_COUNT] = {
 		.id = "7b9e4f93c36d4e6a88182f5a2ab45fd0",
 		.subject = "Operation @OPERATION_ID@ needs attention",
 		.text = "The operation has ended, and the daemon could not undo all of it, or does not know whether CloudStack\n"
-			"carried a request out. The message says what may have remained.\n"
+			"carried a request out. The message names the things that may be left.\n"
 			"\n"
 			"The comparison with CloudStack clears this by itself if it finds nothing left;\n"
 			"'volumectl resolve @OPERATION_ID@' clears it by your word.",
@@ -62,8 +62,8 @@ const struct message messages[MESSAGE_COUNT] = {
 		.name = "drift-found",
 		.id = "2ef30fa7dc484b6e83c54c167da1f4c4",
 		.subject = "Store, CloudStack and kernel disagree about volume @VOLUME_ID@",
-		.text = "The message tells the difference and what was done, or what you can do. The same difference is told\n"
-			"once while it lasts.",
+		.text = "The message tells the difference, and the repair that was made or that you can make. The same\n"
+			"difference is told once while it lasts.",
 	},
 	[MESSAGE_CONFIG_RELOADED] = {
 		.name = "configuration-reloaded",
@@ -89,8 +89,8 @@ const struct message messages[MESSAGE_COUNT] = {
 		.name = "store-away",
 		.id = "69013cc25c1947b697fc3d7691ee6bc3",
 		.subject = "The store does not take changes",
-		.text = "Requests for changes are refused until it is back, and what was begun waits. If it is a database, look\n"
-			"at the server; if it is a file, at the disk. The message tells the fault.",
+		.text = "Requests for changes are refused until it is back, and operations that have begun wait. If it is a\n"
+			"database, look at the server; if it is a file, at the disk. The message tells the fault.",
 	},
 	[MESSAGE_STORE_BACK] = {
 		.name = "store-back",

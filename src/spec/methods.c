@@ -22,7 +22,7 @@ const struct method methods[METHOD_COUNT] = {
 	},
 	[METHOD_VOLUME_ATTACH] = {
 		.name = "volume.attach", .command = "attach", .member = "AttachVolume", .object_member = "Attach",
-		.summary = "Attach a volume to a virtual machine and find the device it becomes.",
+		.summary = "Attach a volume to a virtual machine and find the device that it becomes.",
 		.scope = SCOPE_VOLUME, .access = ACCESS_CHANGE, .operation = OPERATION_ATTACH,
 		.verb = HTTP_POST, .path = "/api/v1/volumes/{volume_id}/attach",
 		.args = &volume_attach_args, .answer = ANSWER_OPERATION, .result = &operation_record,
@@ -65,7 +65,7 @@ const struct method methods[METHOD_COUNT] = {
 	},
 	[METHOD_VOLUME_LIST] = {
 		.name = "volume.list", .command = "list", .member = "ListVolumes",
-		.summary = "List the volumes CloudStack shows.",
+		.summary = "List the volumes that CloudStack shows.",
 		.scope = SCOPE_MANAGER, .access = ACCESS_READ,
 		.verb = HTTP_GET, .path = "/api/v1/volumes",
 		.args = &volume_list_args, .answer = ANSWER_MANY, .result = &volume_record, .list_key = "volumes",
@@ -149,7 +149,7 @@ const struct method methods[METHOD_COUNT] = {
 	},
 	[METHOD_DEVICE_LIST] = {
 		.name = "device.list", .command = "devices", .member = "ListDevices",
-		.summary = "List the disks the kernel shows, mapped or not.",
+		.summary = "List the disks that the kernel shows, also those that are no volumes.",
 		.scope = SCOPE_MANAGER, .access = ACCESS_READ,
 		.verb = HTTP_GET, .path = "/api/v1/devices",
 		.args = &no_args, .answer = ANSWER_MANY, .result = &device_record, .list_key = "devices",
@@ -248,7 +248,7 @@ const struct method methods[METHOD_COUNT] = {
 	},
 	[METHOD_SNAPSHOT_TRACK] = {
 		.name = "snapshot.track", .command = "snapshot-track", .member = "TrackSnapshot",
-		.summary = "Keep in mind which snapshot a volume has; nothing is done in CloudStack.",
+		.summary = "Note the snapshot of a volume for other programs; nothing is done in CloudStack.",
 		.scope = SCOPE_MANAGER, .access = ACCESS_CHANGE,
 		.verb = HTTP_POST, .path = "/api/v1/snapshots/track",
 		.args = &snapshot_track_args, .answer = ANSWER_ONE, .result = &snapshot_tracked_record,

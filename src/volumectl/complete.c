@@ -120,25 +120,9 @@ static void offer_words(const struct offer *offer, const char *const *list)
 		add(offer, *list, "");
 }
 
-/* Texts of which the daemon takes a few alone, although their type does not say so. */
-static const struct {
-	const struct record *args;
-	const char *field;
-	const char *const *words;
-} texts[] = {
-	{ &operation_list_args, "type", operation_type_names },
-	{ &operation_list_args, "status", operation_status_names },
-	{ &export_list_args, "status", export_status_names },
-	{ &operation_resolve_args, "as", (const char *const[]){ "done", "undone", NULL } },
-};
-
 static void offer_text(const struct offer *offer, const struct record *args,
 		       const struct field *field)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
-		if (args == texts[i].args && streq(field->name, texts[i].field))
-			offer_words(offer, texts[i].words);
-	}
 	if (streq(field->name, "operation_id"))
 		offer_objects(offer, &operation_record);
 	if (args == &device_args)
@@ -150,10 +134,12 @@ static void offer_text(const struct offer *offer, const struct record *args,
 static void offer_value(const struct offer *offer, const struct record *args,
 			const struct field *field)
 {
+	const char *const *words = options_words(args, field);
+
 	if (field->refers_to)
 		offer_objects(offer, field->refers_to);
-	else if (field->type == FIELD_ENUM)
-		offer_words(offer, field->names);
+	else if (words)
+		offer_words(offer, words);
 	else if (field->type == FIELD_BOOL)
 		offer_words(offer, (const char *const[]){ "yes", "no", NULL });
 	else

@@ -23,7 +23,11 @@ static const char first_steps[] =
 	"  volumectl create --name data --size 5GiB --offering Small --zone zone1\n"
 	"  volumectl attach data                    To this machine; prints the device.\n"
 	"  volumectl users data                     Who uses its disk.\n"
+	"  volumectl detach data --dry-run          What would happen, and what would refuse it.\n"
 	"  volumectl detach data                    Refused while the disk is in use.\n"
+	"  volumectl doctor                         What is not well, and what to do.\n"
+	"The daemon's status page shows in a browser what runs and what has happened: http://127.0.0.1:8090/\n"
+	"unless http.listen in the configuration names another address.\n"
 	"\n"
 	"A volume, virtual machine, offering or zone is named by its name, its UUID, or the beginning of\n"
 	"its UUID (4 digits or more). If more than one fits, all are shown and nothing is done.\n"
@@ -190,6 +194,33 @@ static const char *doc_of(const struct method *method, const struct field *field
 	return in_pages ? limit_doc : field->doc;
 }
 
+/* "The volume's UUID." becomes "The volume's name, its UUID, or the beginning of its UUID." */
+static void print_doc(const struct method *method, const struct field *field)
+{
+	static const char names[] = "name, its UUID, or the beginning of its UUID.",
+			  end[] = "UUID.";
+	const char *doc = doc_of(method, field);
+	size_t length = strlen(doc);
+
+	if (!field->refers_to)
+		fputs(doc, stdout);
+	else if (length >= strlen(end) && streq(doc + length - strlen(end), end))
+		printf("%.*s%s", (int)(length - strlen(end)), doc, names);
+	else
+		printf("%s Its %s", doc, names);
+}
+
+static void print_words(const struct method *method, const struct field *field)
+{
+	const char *const *words = options_words(method->args, field);
+
+	if (!words || strstr(field->doc, words[0]))
+		return;
+	fputs(" One of", stdout);
+	for (; *words; words++)
+		printf(" %s%s", *words, words[1] ? "," : ".");
+}
+
 static void help_field(const struct method *method, const struct field *field)
 {
 	_cleanup_buf_ struct buf label = BUF_NULL;
@@ -201,9 +232,13 @@ static void help_field(const struct method *method, const struct field *field)
 	} else {
 		add_option(field, &label);
 	}
-	printf("  %-22s %s", label.data, doc_of(method, field));
-	if (field->refers_to)
-		fputs(" Its name, or the beginning of its UUID, will do.", stdout);
+	printf("  %-22s ", label.data);
+	print_doc(method, field);
+	if (field->type == FIELD_SIZE)
+		fputs(" A unit may follow the number: 5GiB.", stdout);
+	if (field->type == FIELD_TIME)
+		fputs(" In the form 2026-03-01T12:00:00Z.", stdout);
+	print_words(method, field);
 	if (field->flags & FIELD_MANY)
 		fputs(" Several are changed together.", stdout);
 	if (field->flags & FIELD_APPLIANCE)

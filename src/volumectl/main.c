@@ -79,6 +79,7 @@ static const struct extra_command extra_commands[] = {
 		.arguments = "backup|check|copy|prune|plan|accept [ARGUMENTS]",
 		.summary =
 			"Back up, check or accept the store; copy, check or prune a store while the daemon is stopped.",
+		.help = "'volumectl store --help' explains each of them.\n\n",
 		.run = store_main,
 		.completes = COMPLETES_STORE,
 	},

@@ -60,6 +60,29 @@ bool options_is_option(const struct method *method, const struct field *field)
 	return is_known && !options_is_positional(method, field);
 }
 
+/* Texts of which the daemon takes a few alone, although their type does not say so. */
+static const struct {
+	const struct record *args;
+	const char *field;
+	const char *const *words;
+} texts[] = {
+	{ &operation_list_args, "type", operation_type_names },
+	{ &operation_list_args, "status", operation_status_names },
+	{ &export_list_args, "status", export_status_names },
+	{ &operation_resolve_args, "as", (const char *const[]){ "done", "undone", NULL } },
+};
+
+const char *const *options_words(const struct record *args, const struct field *field)
+{
+	if (field->type == FIELD_ENUM)
+		return field->names;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		if (args == texts[i].args && streq(field->name, texts[i].field))
+			return texts[i].words;
+	}
+	return NULL;
+}
+
 const struct own_option own_options[OWN_OPTION_COUNT] = {
 	{ "detach", "all", NULL, "Detach all data volumes of the virtual machine --vm." },
 	{ "detach", "vm", "VM", "The virtual machine for --all." },

@@ -26,6 +26,8 @@ void options_name_field(const struct field *field, char out[64]);
 void options_name_positional(const struct field *field, char out[64]);
 bool options_is_positional(const struct method *method, const struct field *field);
 bool options_is_option(const struct method *method, const struct field *field);
+/* The words that a field takes, ended by NULL; NULL: it takes any text. */
+const char *const *options_words(const struct record *args, const struct field *field);
 
 /* An option of every command. 1: taken, 0: not a common option, -1: wrong, and reported already. */
 int options_take_common(struct options *options, int code, const char *value);

@@ -53,6 +53,14 @@ def test_help_names_every_argument_it_explains(ctl, method):
         assert option in named, (option, usage)
 
 
+def test_help_tells_names_units_and_words(ctl):
+    """What a newcomer may type, without another document."""
+    assert "The volume's name, its UUID, or the beginning of its UUID." in ctl("help", "attach").stdout
+    assert "5GiB" in ctl("help", "create").stdout
+    assert "One of pending, executing, completed, failed, cancelled." in ctl("help", "operations").stdout
+    assert "http://127.0.0.1:8090/" in ctl("--help").stdout and "volumectl doctor" in ctl("--help").stdout
+
+
 def test_help_lists_every_command(ctl):
     for done in (ctl("--help"), ctl("help"), ctl("-h")):
         assert done.returncode == 0
