@@ -134,10 +134,25 @@ function show(...parts) {
   parts.forEach(part => dirty.add(part));
 }
 
+// A phone shows a cell with the name of its column. It shows rows as blocks, which are no table any more to a screen
+// reader unless their roles say so.
+function name_columns(table) {
+  const names = [...find(table).tHead.rows[0].cells].map(head => head.textContent);
+  find(table).setAttribute("role", "table");
+  for (const row of find(table).rows) {
+    row.setAttribute("role", "row");
+    [...row.cells].forEach((cell, index) => {
+      cell.setAttribute("role", cell.tagName === "TH" ? "columnheader" : "cell");
+      cell.dataset.column = names[index];
+    });
+  }
+}
+
 function fill(table, rows) {
   const body = find(table).tBodies[0];
   const none = find(table).closest("section").querySelector(".none");
   body.replaceChildren(...rows);
+  name_columns(table);
   find(table).hidden = rows.length === 0;
   none.hidden = rows.length > 0;
 }
@@ -352,9 +367,10 @@ function add_to_history(operation) {
   const row = [...body.rows].find(row => row.dataset.id === operation.id);
   const is_asked = ["type", "status"].every(id => !find(id).value || find(id).value === operation[id]) &&
     (!find("volume").value.trim() || find("volume").value.trim() === operation.volume_id);
-  if (row)
+  if (row) {
     row.replaceWith(history_row(operation, false));
-  else if (is_asked)
+    name_columns("history");
+  } else if (is_asked)
     fill("history", [history_row(operation, true), ...body.rows]);
 }
 
