@@ -223,6 +223,7 @@ static int look(struct view *view, struct err *err)
 		return 0;
 	if (look_at_all(view, err) < 0) {
 		if (has_input(view)) {
+			view->names_due = true;
 			view->look_ms = clock_mono_ms() + LOOK_SOON_MS;
 			return -1;
 		}
