@@ -303,6 +303,7 @@ def upgrade(lab):
     vm = lab.vm
     set_up(vm)
     edit(vm, "export", "qmp_socket", "/run/volume-daemon-export/qmp.sock")
+    edit(vm, "device", "wait", "1h")        # a disk that is waited for comes after the upgrade, which may take long
     vm.run(f"systemctl enable --now {SOCKET} {EXPORT_UNIT}")
     vm.run(HEALTH, timeout=900)
     lab.product.await_cloud()
