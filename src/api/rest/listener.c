@@ -247,7 +247,6 @@ static int add_words(struct loop *loop, const struct rest_options *options,
 		     struct rest_listeners *out, struct err *err)
 {
 	_cleanup_free_ char *words = xstrdup(options->listen);
-	bool is_one_left_out = false;
 	char *rest = NULL;
 
 	for (char *word = strtok_r(words, ADDRESS_SEPARATORS, &rest); word;
@@ -258,7 +257,6 @@ static int add_words(struct loop *loop, const struct rest_options *options,
 			return -1;
 		if (r > 0)
 			log_notice("not listening on %s: this machine has no IPv6", word);
-		is_one_left_out = is_one_left_out || r > 0;
 	}
 	if (out->count == 0)
 		return -1;
