@@ -34,8 +34,8 @@ def everything_said(world):
         yield file.name, file.read_bytes().decode("latin-1")
     yield "log", world.daemon.text
     for path in ("/health", "/api/v1/operations", "/api/v1/volumes", "/api/v1/mappings", "/api/v1/exports",
-                 "/api/v1/devices", "/api/v1/offerings", "/api/v1/zones", "/api/v1/vms", "/api/v1/tokens",
-                 "/api/v1/metrics", "/metrics", "/api/v1/openapi.json"):
+                 "/api/v1/devices", "/api/v1/offerings", "/api/v1/zones", "/api/v1/vms", "/api/v1/rights",
+                 "/api/v1/tokens", "/api/v1/metrics", "/metrics", "/api/v1/openapi.json"):
         yield path, world.daemon.rest("GET", path).body.decode()
     for operation in world.daemon.get("/api/v1/operations"):
         path = f"/api/v1/operations/{operation['id']}/history"
