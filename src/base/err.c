@@ -167,9 +167,9 @@ static _printf_(4, 0) void err_fill(struct err *err, const char *field, enum err
 
 	/* The arguments may point into the error that is being replaced. */
 	err_text_vformat(text, sizeof(text), format, args);
-	memset(err, 0, sizeof(*err));
+	err_clear(err);
 	err->code = code;
-	memcpy(err->text, text, sizeof(text));
+	memcpy(err->text, text, strlen(text) + 1);
 	plain_copy(err->field, sizeof(err->field), str_or(field, ""));
 }
 
@@ -223,8 +223,12 @@ int err_set_reason(struct err *err, enum err_reason reason, enum err_code code, 
 
 void err_clear(struct err *err)
 {
-	if (err)
-		memset(err, 0, sizeof(*err));
+	if (!err)
+		return;
+	err->code = ERR_NONE;
+	err->reason = ERR_REASON_NONE;
+	err->cloud_code = 0;
+	err->field[0] = err->text[0] = err->cloud_text[0] = '\0';
 }
 
 void err_keep(struct err **slot, const struct err *err)
@@ -263,5 +267,5 @@ void err_reword(struct err *err, const char *format, ...)
 	va_start(args, format);
 	err_text_vformat(text, sizeof(text), format, args);
 	va_end(args);
-	memcpy(err->text, text, sizeof(text));
+	memcpy(err->text, text, strlen(text) + 1);
 }

@@ -64,7 +64,11 @@ enum err_reason {
 #define ERR_TEXT_SIZE 8192
 #define ERR_CLOUD_TEXT_SIZE 4608
 
-/* Large: an object that lives long, or of which there are many, keeps a pointer (err_keep). */
+/*
+ * Large: an object that lives long, or of which there are many, keeps a pointer (err_keep). A
+ * function that each request passes begins with err_clear(), not with "= { 0 }", which would zero
+ * all of it.
+ */
 struct err {
 	enum err_code code;
 	enum err_reason reason;
@@ -100,8 +104,8 @@ int err_set_field(struct err *err, const char *field, enum err_code code, const 
 int err_set_reason(struct err *err, enum err_reason reason, enum err_code code, const char *format,
 		   ...) _printf_(4, 5);
 int err_vset(struct err *err, enum err_code code, const char *format, va_list args) _printf_(3, 0);
-/* For a failure that does not count: another attempt succeeded, or the goal was reached before. err
- * may be NULL. */
+/* There is no error: in a new struct, or since a failure does not count because another attempt
+ * succeeded, or because the goal was reached before. err may be NULL. */
 void err_clear(struct err *err);
 /* Puts the circumstance in front of the text: "attaching volume X: <text>". */
 void err_prefix(struct err *err, const char *format, ...) _printf_(2, 3);

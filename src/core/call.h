@@ -39,7 +39,7 @@ struct caller {
 bool caller_show_token(struct core *core, const char *text, struct caller *caller);
 
 struct answer {
-	struct err err;              /* err.code ERR_NONE: the call succeeded */
+	const struct err *err;       /* NULL: the call succeeded */
 	const struct record *record; /* of each item */
 	const void *items;           /* count structs in a row, valid during the callback */
 	size_t count;                /* 1 for ANSWER_ONE and ANSWER_OPERATION */

@@ -239,7 +239,7 @@ static void judge_opened(struct sim *sim, const struct ask *ask,
 void check_answer(struct sim *sim, const struct ask *ask, const struct answer *answer)
 {
 	trace_answer(sim, ask, answer);
-	for (size_t i = 0; i < answer->count && answer->err.code == ERR_NONE; i++) {
+	for (size_t i = 0; i < answer->count && !answer->err; i++) {
 		const void *item = answer_item(answer, i);
 
 		if (answer->record == &mapping_record) {

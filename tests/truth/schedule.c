@@ -37,10 +37,10 @@ void ask_answered(void *arg, const struct answer *answer)
 	const struct operation_record *operation;
 
 	ask->call = NULL;
-	if (answer->err.code)
-		sim_say(ask->sim, "answer: %s: %s", methods[ask->method].name, answer->err.text);
+	if (answer->err)
+		sim_say(ask->sim, "answer: %s: %s", methods[ask->method].name, answer->err->text);
 	check_answer(ask->sim, ask, answer);
-	if (answer->err.code || answer->record != &operation_record ||
+	if (answer->err || answer->record != &operation_record ||
 	    methods[ask->method].answer != ANSWER_OPERATION)
 		return;
 	operation = answer_item(answer, 0);

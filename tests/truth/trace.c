@@ -82,9 +82,9 @@ void trace_answer(struct sim *sim, const struct ask *ask, const struct answer *a
 {
 	if (!sim->tracing)
 		return;
-	trace(sim, "answer %s %u %s", methods[ask->method].name, answer->err.code,
-	      answer->err.code ? answer->err.text : "");
-	for (size_t i = 0; i < answer->count && !answer->err.code; i++)
+	trace(sim, "answer %s %u %s", methods[ask->method].name,
+	      answer->err ? answer->err->code : ERR_NONE, answer->err ? answer->err->text : "");
+	for (size_t i = 0; i < answer->count && !answer->err; i++)
 		trace_record(sim, answer->record, answer_item(answer, i));
 }
 

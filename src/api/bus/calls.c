@@ -108,12 +108,13 @@ static int check_size(const struct answer *answer, struct err *err)
 static void on_answer(void *arg, const struct answer *answer)
 {
 	struct bus_call *call = arg;
-	struct err err = { 0 };
+	struct err err;
 	int r = 0;
 
+	err_clear(&err);
 	call->call = NULL;
-	if (answer->err.code != ERR_NONE) {
-		r = bus_reply_error(call->m, &answer->err);
+	if (answer->err) {
+		r = bus_reply_error(call->m, answer->err);
 	} else if (check_size(answer, &err) < 0) {
 		r = bus_reply_error(call->m, &err);
 	} else {
@@ -214,11 +215,12 @@ static int check_bounds(const struct bus_calls *calls, sd_bus_message *m,
 int bus_calls_begin(struct bus_calls *calls, sd_bus_message *m, const struct method *method,
 		    const struct field *self, const char *id)
 {
-	struct err err = { 0 };
 	struct bus_call *call;
 	sd_bus_message *head;
+	struct err err;
 	int r;
 
+	err_clear(&err);
 	if (check_bounds(calls, m, method, &err) < 0)
 		return bus_reply_error(m, &err);
 	r = bus_copy_head(m, &head);

@@ -269,7 +269,7 @@ static void add_location(struct evhttp_request *http, const struct method *metho
 /* Sends what stands in the body, unless it is too much for all clients together. */
 static void send_if_room(struct rest_encoder *encoder, struct evhttp_request *http, int status)
 {
-	struct err err = { 0 };
+	struct err err;
 
 	if (connections_have_room(encoder->connections, http, encoder->body.length)) {
 		send_body(encoder, http, status);
@@ -300,7 +300,7 @@ static bool compress(struct rest_encoder *encoder, struct evhttp_request *http, 
 static void send_answer(struct rest_encoder *encoder, struct evhttp_request *http, int status,
 			bool gzip)
 {
-	struct err err = { 0 };
+	struct err err;
 
 	if (encoder->body.length > ANSWER_SIZE_MAX) {
 		err_set(&err, ERR_TOO_LARGE,
@@ -350,8 +350,8 @@ void rest_reply_answer(struct rest_encoder *encoder, struct evhttp_request *http
 	_cleanup_json_writer_ struct json_writer w = { .out = &encoder->body };
 	int status = answer->unhealthy ? 503 : 200;
 
-	if (answer->err.code != ERR_NONE) {
-		rest_reply_error(encoder, http, &answer->err);
+	if (answer->err) {
+		rest_reply_error(encoder, http, answer->err);
 		return;
 	}
 	buf_reset(&encoder->body);

@@ -137,12 +137,13 @@ static void finish_head(struct framing *framing, struct buf *passed)
 {
 	_cleanup_buf_ struct buf checked = BUF_NULL;
 	struct request_head head;
-	struct err err = { 0 };
+	struct err err;
 
 	if (framing->line == 0) {
 		next_request(framing); /* empty lines before a request are allowed */
 		return;
 	}
+	err_clear(&err);
 	if (request_head_check(framing->held.data, framing->line, framing->is_encrypted, &head,
 			       &checked, &err) < 0) {
 		refuse_head(framing, head.is_head, &err, passed);
@@ -165,9 +166,11 @@ static int check_first(struct piece in, struct err *err)
 
 static void on_head(struct framing *framing, struct piece *in, struct buf *passed)
 {
-	struct err err = { 0 };
-	int r = framing->held.length == 0 ? check_first(*in, &err) : 0;
+	struct err err;
+	int r;
 
+	err_clear(&err);
+	r = framing->held.length == 0 ? check_first(*in, &err) : 0;
 	if (r == 0)
 		r = take_line(framing, in, &err);
 	if (r < 0)

@@ -102,7 +102,7 @@ void call_answer_many(struct call *call, const void *items, size_t count, const 
 
 void call_fail(struct call *call, const struct err *err)
 {
-	struct answer answer = { .err = *err, .record = call->method->result };
+	struct answer answer = { .err = err, .record = call->method->result };
 
 	log_debug("%s by %s: %s", call->method->name, call->caller.surface, err->text);
 	call_answer_as(call, &answer);

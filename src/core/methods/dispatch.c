@@ -152,8 +152,9 @@ static void admit(struct call *call)
 {
 	struct store_guard *guard = call->calls->store_guard;
 	bool awaits_store = admission_awaits_store(call) && needs_cloud(call);
-	struct err err = { 0 };
+	struct err err;
 
+	err_clear(&err);
 	if (admission_awaits_store(call))
 		store_guard_soon(guard);
 	/* Without CloudStack nobody knows how long the check of the store will take. */
@@ -220,8 +221,9 @@ static void begin_change(struct call *call)
 
 static void begin(struct call *call)
 {
-	struct err err = { 0 };
+	struct err err;
 
+	err_clear(&err);
 	if (check(call, &err) < 0) {
 		call_fail(call, &err);
 		return;

@@ -119,10 +119,10 @@ static bool is_wrong_request(const struct err *err)
 /* False: the answer is sent as it is. */
 static bool on_answer(struct call *call, const struct answer *answer)
 {
-	if (answer->record == &plan_record || is_wrong_request(&answer->err))
+	if (answer->record == &plan_record || (answer->err && is_wrong_request(answer->err)))
 		return false;
-	if (answer->err.code)
-		plan_refuse(call, CHECK_OF_METHOD, &answer->err);
+	if (answer->err)
+		plan_refuse(call, CHECK_OF_METHOD, answer->err);
 	else
 		plan_would(call, STEP_OF_METHOD, "Nothing: it is so already.");
 	plan_answer(call);

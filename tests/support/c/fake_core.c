@@ -79,11 +79,13 @@ static void call_answer(struct loop_task *task)
 	struct core *core = call->core;
 	const struct method *method = &methods[call->id];
 	const struct record *record = method->result;
-	struct answer answer = { .err = core->err, .record = record };
+	struct answer answer = { .record = record };
 	call_done_fn done = call->done;
 	void *arg = call->arg;
 	char *items;
 
+	if (core->err.code != ERR_NONE)
+		answer.err = &core->err;
 	answer.count = method->answer == ANSWER_MANY ? core->count : 1;
 	answer.next_cursor = method->answer == ANSWER_MANY ? core->next_cursor : NULL;
 	answer.listed_ms = core->listed_ms;

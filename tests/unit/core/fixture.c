@@ -282,11 +282,12 @@ static void on_answer(void *arg, const struct answer *answer)
 	assert_false(reply->done);
 	reply->done = true;
 	reply->call = NULL;
-	reply->err = answer->err;
+	if (answer->err)
+		reply->err = *answer->err;
 	reply->unhealthy = answer->unhealthy;
 	reply->next_cursor = xstrdup(answer->next_cursor);
 	reply->listed_ms = answer->listed_ms;
-	if (answer->err.code == ERR_NONE) {
+	if (!answer->err) {
 		reply->record = answer->record;
 		reply->count = answer->count;
 		reply->items = xcalloc(answer->count + 1, answer->record->size);
