@@ -83,6 +83,7 @@ struct connection {
 	struct bufferevent *stream;
 	struct evhttp_connection *evcon; /* NULL while fresh */
 	int fd;
+	struct rest_peer peer;
 	struct rest_owner owner;
 	bool is_over;   /* its owner has too many, and core works on all others */
 	bool is_stream; /* it ends with the answer */
@@ -467,13 +468,17 @@ static void bound_owner(struct connection *new)
 static void adopt(struct connection *connection)
 {
 	struct connections *all = connection->all;
+	struct rest_caller caller;
 	void *evcon;
 
 	bufferevent_getcb(connection->stream, NULL, NULL, NULL, &evcon);
 	TAILQ_REMOVE(&all->fresh, connection, entry);
 	connection->evcon = evcon;
 	connection->fd = bufferevent_getfd(connection->stream);
-	rest_owner_of_socket(connection->fd, &connection->owner);
+	rest_peer_find(connection->fd, &connection->peer);
+	/* Before a request is known. */
+	rest_caller_of_peer(&connection->peer, &caller);
+	rest_owner_of_caller(&caller, &connection->owner);
 	TAILQ_INSERT_TAIL(&all->clients, connection, entry);
 	note_fd(all, connection);
 	evhttp_connection_set_closecb(connection->evcon, on_closed, connection);
@@ -657,6 +662,16 @@ const struct err *connections_refusal(struct connections *all, struct evhttp_req
 	connection->served++;
 	return connection->served == connection->framing.passed ? connection->framing.refusal
 								: NULL;
+}
+
+const struct rest_peer *connections_peer(const struct connections *all, struct evhttp_request *http)
+{
+	static const struct rest_peer gone = { .is_local = true,
+					       .uid = (uid_t)-1,
+					       .gid = (gid_t)-1 };
+	const struct connection *connection = connection_of(all, http);
+
+	return connection ? &connection->peer : &gone;
 }
 
 void connections_end(struct connections *all, struct evhttp_request *http)

@@ -51,6 +51,9 @@ void connections_lack_descriptors(struct connections *all);
  * ends with the answer; NULL: it is not.
  */
 const struct err *connections_refusal(struct connections *all, struct evhttp_request *http);
+/* The client of a request, valid while its connection lasts. One that has gone may do nothing. */
+const struct rest_peer *connections_peer(const struct connections *all,
+					 struct evhttp_request *http);
 /*
  * The connection is this owner's from now on. ERR_TOO_MANY: the owner has too many connections, and
  * core works on all others.

@@ -28,14 +28,6 @@ struct limits {
 	TAILQ_HEAD(, bucket) buckets;
 };
 
-void rest_owner_of_socket(int fd, struct rest_owner *out)
-{
-	struct rest_caller caller;
-
-	rest_describe_peer(fd, &caller);
-	rest_owner_of_caller(&caller, out);
-}
-
 void rest_owner_of_caller(const struct rest_caller *caller, struct rest_owner *out)
 {
 	*out = (struct rest_owner){ .kind = REST_OWNER_ANONYMOUS };

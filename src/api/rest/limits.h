@@ -21,8 +21,6 @@ struct rest_owner {
 	char token[REST_TOKEN_NAME_SIZE];
 };
 
-/* Before a request is known: by the socket alone. */
-void rest_owner_of_socket(int fd, struct rest_owner *out);
 void rest_owner_of_caller(const struct rest_caller *caller, struct rest_owner *out);
 bool rest_owner_equals(const struct rest_owner *a, const struct rest_owner *b);
 /* A user or a token: it may not take all that callers share. */

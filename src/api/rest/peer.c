@@ -58,13 +58,30 @@ static bool is_trusted(const struct ucred *peer)
 	return peer->uid == 0 || peer->uid == geteuid();
 }
 
-int rest_check_peer(int fd, const struct rest_group *group, struct err *err)
+void rest_peer_find(int fd, struct rest_peer *out)
 {
-	bool grouped = group->id != (gid_t)-1;
+	struct address client, local;
 	struct ucred peer;
 
-	if (!find_peer(fd, &peer) || is_trusted(&peer) ||
-	    (grouped && (peer.gid == group->id || is_member(fd, group->id))))
+	*out = (struct rest_peer){ .is_local = find_peer(fd, &peer) };
+	out->uid = peer.uid;
+	out->gid = peer.gid;
+	out->is_trusted = out->is_local && is_trusted(&peer);
+	if (out->is_local)
+		return;
+	if (address_of_peer(fd, &client) == 0)
+		address_format(&client, out->address, sizeof(out->address));
+	if (address_of_socket(fd, &local) == 0)
+		memcpy(out->host, local.host, sizeof(out->host));
+}
+
+int rest_peer_check(int fd, const struct rest_peer *peer, const struct rest_group *group,
+		    struct err *err)
+{
+	bool grouped = group->id != (gid_t)-1;
+
+	if (!peer->is_local || peer->is_trusted ||
+	    (grouped && (peer->gid == group->id || is_member(fd, group->id))))
 		return 0;
 	return err_set(
 		err, ERR_FORBIDDEN,
@@ -72,19 +89,14 @@ int rest_check_peer(int fd, const struct rest_group *group, struct err *err)
 		group->name);
 }
 
-void rest_describe_peer(int fd, struct rest_caller *out)
+void rest_caller_of_peer(const struct rest_peer *peer, struct rest_caller *out)
 {
-	struct ucred peer;
-	struct address found;
-
-	*out = (struct rest_caller){ .caller.surface = "rest" };
-	out->is_local = find_peer(fd, &peer);
-	out->is_trusted = out->is_local && is_trusted(&peer);
-	if (out->is_local) {
-		out->caller.has_uid = peer.uid != (uid_t)-1;
-		out->caller.uid = peer.uid;
-	} else if (address_of_peer(fd, &found) == 0) {
-		address_format(&found, out->address, sizeof(out->address));
-		out->caller.address = out->address;
-	}
+	*out = (struct rest_caller){
+		.caller = { .surface = "rest",
+			    .has_uid = peer->uid != (uid_t)-1,
+			    .uid = peer->uid,
+			    .address = *peer->address ? peer->address : NULL },
+		.is_local = peer->is_local,
+		.is_trusted = peer->is_trusted,
+	};
 }

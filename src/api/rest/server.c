@@ -449,9 +449,10 @@ static int find_access(struct rest *rest, struct evhttp_request *http,
 		log_tell(LOG_LEVEL_WARNING,
 			 (.message_id = messages[MESSAGE_CALL_REFUSED].id,
 			  .error_code = err_view(ERR_UNAUTHORIZED)->word,
-			  .actor = caller->is_local ? "the unix socket" : caller->address),
+			  .actor = caller->is_local ? "the unix socket"
+						    : str_or(caller->caller.address, "")),
 			 "rest: a token that is not known was shown from %s",
-			 caller->is_local ? "the unix socket" : caller->address);
+			 caller->is_local ? "the unix socket" : str_or(caller->caller.address, ""));
 	return err_set(err, ERR_UNAUTHORIZED,
 		       "the token is not known: it was revoked, or mistyped");
 }
@@ -467,18 +468,16 @@ static bool is_encrypted(struct evhttp_request *http)
 static int check_caller(struct rest *rest, struct evhttp_request *http,
 			struct rest_headers *headers, struct rest_caller *caller, struct err *err)
 {
-	struct address local = { 0 };
+	const struct rest_peer *peer = connections_peer(rest->connections, http);
 	struct rest_place place = {
-		.address = local.host,
+		.address = peer->host,
 		.tls = is_encrypted(http) ? rest->tls : NULL,
 	};
 
-	/* It has no host if it is a unix socket. */
-	(void)address_of_socket(fd_of(http), &local);
-	if (rest_check_peer(fd_of(http), &rest->group, err) < 0 ||
+	if (rest_peer_check(fd_of(http), peer, &rest->group, err) < 0 ||
 	    rest_auth(http, &place, headers, err) < 0)
 		return -1;
-	rest_describe_peer(fd_of(http), caller);
+	rest_caller_of_peer(peer, caller);
 	return find_access(rest, http, headers, caller, err);
 }
 
@@ -542,8 +541,9 @@ static int serve(struct rest *rest, struct evhttp_request *http, const struct la
 static void answer_request(struct rest *rest, struct evhttp_request *http,
 			   const struct large_body *parsed)
 {
-	struct err err = { 0 };
+	struct err err;
 
+	err_clear(&err);
 	if (serve(rest, http, parsed, &err) < 0)
 		rest_reply_error(&rest->encoder, http, &err);
 }
@@ -577,8 +577,9 @@ static void on_request(struct evhttp_request *http, void *arg)
 	const struct err *refusal = connections_refusal(rest->connections, http);
 	struct rest_headers headers;
 	struct rest_caller caller;
-	struct err err = { 0 };
+	struct err err;
 
+	err_clear(&err);
 	if (refusal)
 		rest_reply_refusal(&rest->encoder, http, refusal);
 	else if (!is_large(http))
