@@ -128,6 +128,20 @@ static void as_often_as_systemd_needs(void **state)
 	assert_int_equal(looks(f, 10, 500), 10);
 }
 
+/* An idle loop is not woken for it, unless nothing else wakes it. */
+static void a_look_rides_on_other_wake_ups(void **state)
+{
+	struct fixture *f = *state;
+
+	begin(f, "60000000");
+	clock_test_advance(LOOK_MS);
+	assert_false(loop_turn(f->loop)); /* no timer was due */
+	assert_int_equal(looks(f, 1, 0), 1);
+	clock_test_advance(LOOK_MS * 3 / 2);
+	assert_true(loop_turn(f->loop));
+	assert_int_equal(looks(f, 1, 0), 1);
+}
+
 static void without_a_watchdog_nobody_is_told(void **state)
 {
 	struct fixture *f = *state;
@@ -174,9 +188,9 @@ int main(void)
 {
 #define T(NAME) cmocka_unit_test_setup_teardown(NAME, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		T(a_daemon_that_is_well_gives_them),  T(as_often_as_systemd_needs),
-		T(without_a_watchdog_nobody_is_told), T(a_store_that_hangs_ends_them),
-		T(a_store_that_is_away_does_not),
+		T(a_daemon_that_is_well_gives_them), T(as_often_as_systemd_needs),
+		T(a_look_rides_on_other_wake_ups),   T(without_a_watchdog_nobody_is_told),
+		T(a_store_that_hangs_ends_them),     T(a_store_that_is_away_does_not),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
