@@ -105,6 +105,11 @@ uint64_t loop_turns(const struct loop *loop)
 	return loop->turns;
 }
 
+size_t loop_timer_count(const struct loop *loop)
+{
+	return loop->timers.count + loop->deadlines.count;
+}
+
 struct loop_lateness loop_lateness(const struct loop *loop)
 {
 	return loop->late;

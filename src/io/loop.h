@@ -38,6 +38,8 @@ void loop_stop(struct loop *loop); /* before loop_run(): loop_run() returns at o
 bool loop_turn(struct loop *loop);
 /* The number of turns so far: of this turn, or of idle wake-ups. */
 uint64_t loop_turns(const struct loop *loop);
+/* The timers and deadlines that are set. */
+size_t loop_timer_count(const struct loop *loop);
 
 /* The turns that came late so far, since the loop was kept from running. */
 struct loop_lateness {

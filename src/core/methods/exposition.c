@@ -66,6 +66,8 @@ static void put_loop(const struct loop *loop, struct buf *out)
 		    "Turns of the daemon's event loop.");
 	put_counter(out, "volumed_loop_late_total", (double)loop_lateness(loop).count,
 		    "Turns of the event loop that came late, because the daemon could not run.");
+	put_gauge(out, "volumed_loop_timers", (double)loop_timer_count(loop),
+		  "Timers of the event loop that are set.");
 }
 
 void exposition_put(struct calls *calls, struct buf *out)

@@ -196,12 +196,14 @@ static void timers_move_and_clear(void **state)
 	loop_timer_set(loop, &b.timer, 10);
 	loop_timer_set(loop, &c.timer, 10);
 	loop_timer_set(loop, &a.timer, 20);
+	assert_int_equal(loop_timer_count(loop), 3);
 	b.clear = &c;
 	clock_test_advance(10);
 	loop_turn(loop);
 	assert_story("b");
 	loop_timer_clear(loop, &a.timer);
 	loop_timer_clear(loop, &a.timer);
+	assert_int_equal(loop_timer_count(loop), 0);
 	clock_test_advance(100);
 	assert_false(loop_turn(loop));
 	assert_story("");
