@@ -65,7 +65,8 @@ SEARCHES = ("truth", "requests", "storm", "soak", "fuzz")
 
 STORES = ("sqlite", "mariadb", "galera")
 SUITES = {"unit": (), "truth": (), "e2e": STORES, "crash": STORES[:2], "faults": STORES[:2], "documents": (), "hostile": (),
-          "requests": (), "storm": STORES[:2], "soak": STORES[:2], "fuzz": (), "lab": (), "package": (), "tidy": (), "bench": ()}
+          "requests": (), "storm": STORES[:2], "soak": STORES[:2], "fuzz": (), "lab": (), "package": (), "tidy": (),
+          "counts": (), "bench": ()}
 
 
 @dataclass
@@ -246,6 +247,24 @@ class Truth(Job):
         self.figures.append(f"{self.name}: {played[1] if played else 'ended early'}, from seed {self.first} on")
 
 
+class Counts(Job):
+    """Instruction counts of hot paths, compared with those that are kept."""
+
+    def __init__(self):
+        super().__init__("counts", "counts", [PYTHON, TOP / "tests/bench/counts.py"], 1, needs="build gcc",
+                         env={"VOLD_BUILD": str(BUILD / "gcc")})
+
+    def judge(self, status):
+        lines = self.log.read_text(errors="replace").splitlines()
+        for line in lines:
+            if line.startswith("GROWN: "):
+                self.fail(line.partition(": ")[2].partition(":")[0], self.in_words(self.command), line, *lines)
+        if status and not self.failures:
+            super().judge(status)
+        self.passed = sum(" instructions" in line for line in lines) - len(self.failures)
+        self.figures += [f"counts: {line.removeprefix('counts: ')}" for line in lines]
+
+
 class Fuzz(Job):
     """A fuzzer begins with its seeds and makes the same inputs each time. In a search it also begins with the inputs
     by which earlier searches reached new code, which stay in build/fuzz/corpus. An input that broke something stays in
@@ -365,6 +384,8 @@ def jobs_of(wanted, everything, searches):
                           "-Db_sanitize=address,undefined", "-Db_lundef=false", target="fuzzers"))
         jobs += [Fuzz(source.stem.removeprefix("fuzz_"), searches.get("fuzz"))
                  for source in sorted((TOP / "tests/fuzz").glob("fuzz_*.c"))]
+    if wants("counts"):
+        jobs.append(Counts())
     if wants("bench"):
         jobs.append(Build("release", "gcc", "--buildtype=release"))
     return jobs

@@ -161,8 +161,9 @@ def serving(build, run, sim, disks, descriptors=1024, **settings):
 
 
 @contextlib.contextmanager
-def started(build, run, config, descriptors=1024):
-    """A daemon with this configuration, on whatever is in its store; it and its bus may open so many files."""
+def started(build, run, config, descriptors=1024, starter=()):
+    """A daemon with this configuration, on whatever is in its store; it and its bus may open so many files. `starter`
+    is a program, with arguments, that runs the daemon."""
     limited = ["prlimit", f"--nofile={descriptors}:{descriptors}"]
     bus = f"unix:path={run}/bus"
     with contextlib.ExitStack() as stack:
@@ -173,7 +174,7 @@ def started(build, run, config, descriptors=1024):
         await_line(process, log, "unix:")
         log = run / "daemon.log"
         process = stack.enter_context(running(
-            [*limited, program(build, "src/daemon/volume-daemon"), "--config", str(config)], log,
+            [*limited, *starter, program(build, "src/daemon/volume-daemon"), "--config", str(config)], log,
             env=os.environ | {"DBUS_SYSTEM_BUS_ADDRESS": bus}))
         url = await_line(process, log, r"listening on (http://[\w.:]+)")[1]
         yield Daemon(process, url, bus)
