@@ -2,6 +2,7 @@
 """Clients that do not behave: raw connections, many of them, and what they cost the daemon."""
 
 import os
+import resource
 import socket
 import struct
 import time
@@ -11,6 +12,11 @@ from .harness import DEADLINE
 
 GROWTH = 128            # MiB that an attack may cost
 TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def many(count):
+    """So many connections, or as many as this process may have."""
+    return min(count, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 300)
 
 
 class Client:

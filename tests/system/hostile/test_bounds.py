@@ -1,17 +1,11 @@
 """Clients that send slowly, half, or do not read: what they cost, and what others notice."""
 
-import resource
 import time
 
 from support.py.harness import eventually
-from support.py.crowd import GROWTH, Client, Costs, Crowd, timed
+from support.py.crowd import GROWTH, Client, Costs, Crowd, many, timed
 
 HEAD = "POST /api/v1/volumes HTTP/1.1\r\nHost: localhost\r\n"
-
-
-def many(count):
-    """So many, or as many as this process may have."""
-    return min(count, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 300)
 
 
 def test_slow_requests(world, figure):
