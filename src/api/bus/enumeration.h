@@ -6,7 +6,7 @@
 #include "api/bus/connection.h"
 #include "api/bus/directory.h"
 
-/* A call that waits for its answer. */
+/* The calls that wait for their answers. */
 struct bus_enumeration {
 	struct loop *loop;
 	struct directory *directory;
