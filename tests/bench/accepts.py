@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """How many requests for a change are accepted. A request is answered once it is in the store, so what an accept costs
 is measured beside programs that insert the same rows and do nothing else, on the same store in turns.
 """

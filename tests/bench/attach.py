@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """From a disk of the kernel to the end of its attach."""
 
 import statistics

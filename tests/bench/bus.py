@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What D-Bus costs: calls of GetDevice beside a bare sd-bus service whose answers have as many bytes."""
 
 import json

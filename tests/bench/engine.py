@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """A qemu-storage-daemon of the bench's own: the reference of rows about exports. It opens a device as the daemon's
 does, and serves nothing else.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What an export that comes and goes costs, beside the engine's own commands, and those who read another one; and how
 fast clients read and write through an export, beside the same engine on the raw device.
 """

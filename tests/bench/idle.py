@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What the daemon costs while nobody asks it. The reference of its memory is a program that does nothing, linked with
 the same libraries.
 """

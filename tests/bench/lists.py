@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What a page of operations costs, near and far, with filters, and a history, among ten thousand, a hundred thousand
 and a million. A page without filters, the newest operations in the order of their key, is what the others are
 measured beside: the same number of rows, read by key.

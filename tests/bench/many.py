@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Many operations at once: their calls of CloudStack, processor time and memory."""
 
 import time

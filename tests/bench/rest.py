@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What REST costs beside an evhttp that sends a text of equal length to everybody."""
 
 import re

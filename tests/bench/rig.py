@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What the figures are measured with: a daemon on a bus of its own, a cloud, disks, and the moments
 when things come.
 """

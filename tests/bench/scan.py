@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What the daemon's regular scan of the disks costs, beside a plain listing of their folder."""
 
 import re

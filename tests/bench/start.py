@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """A start that finds much in its store: from exec to READY."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The stores that rows of the bench use: SQLite, a MariaDB server, a Galera cluster."""
 
 import contextlib

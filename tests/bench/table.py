@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The table that the bench prints, in Markdown: our figure, the reference that was measured beside it
 on the same machine, their ratio, the aim, and whether it is met.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """How soon many subscribers are told that one operation has ended: by signals on a bus, and by event streams."""
 
 import statistics

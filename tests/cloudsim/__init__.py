@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """A CloudStack that fits into a test.
 
 `CloudSim` speaks the part of the CloudStack API that concerns volumes: it checks signatures, keeps

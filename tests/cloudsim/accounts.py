@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Accounts: whose things are whose, and who may do what.
 
 The cloud begins with one account, a root administrator who owns the machines that are there. Tests

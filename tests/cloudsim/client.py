@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """A plain, correct client for the API: what tests use to ask the cloud directly."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Commands about the cloud itself: zones, offerings, capabilities, accounts, jobs."""
 
 from . import errors

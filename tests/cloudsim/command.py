@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What a command is, and one call of it.
 
 Each command is a row of a table (`volume_commands.py` and its neighbours): which parameters it

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """All commands, and the execution of one.
 
 The tables stand in a file for each subject: `volume_commands.py`, `machine_commands.py`,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Refusals, in the words and numbers of the real server.
 
 An error answer carries two numbers. `errorcode` is also the HTTP status and says what family the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Fault scripts: what goes wrong, on which request, how often.
 
 A script is a list of rules. Each says which requests it is about (`command`, or `*`; optionally

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Well-known identifiers.
 
 The simulated cloud always starts with the same zone, offerings and machines, so a test can name

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Asynchronous jobs: their queues, their timing, their endings.
 
 A submitted command becomes a job with a thread of its own. Jobs that touch a machine pass through

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Lists: who sees what, filters, and pages.
 
 A caller sees its own things. A root administrator sees those of all accounts with `listall`, and

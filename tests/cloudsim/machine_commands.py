@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Commands about virtual machines and their snapshots."""
 
 from .command import Command, truth

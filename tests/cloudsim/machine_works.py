@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What the jobs about machines and their snapshots do.
 
 They pass through their machine's queue like the jobs of its volumes. The guest that the tests see

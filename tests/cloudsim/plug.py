@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Disks for the appliance: what an attach looks like from inside the guest.
 
 A plug back end makes disks appear and vanish. `none` makes nothing, `tree` keeps a directory that

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """A small client for QEMU's machine protocol.
 
 QMP is newline-separated JSON over a Unix socket. QEMU greets, the client must answer with

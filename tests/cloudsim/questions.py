@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The questions that a real server was asked, in the order of its recordings.
 
 Each function is one section: it puts questions to a cloud through an `Interview`, which keeps the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Rows as the API shows them.
 
 Which fields are there depends on the row (a volume that was never attached has no storage), on the

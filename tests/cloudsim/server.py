@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """HTTP on 127.0.0.1, and the order in which a request is checked.
 
 The listener is our own so that tests can make it fail as real ones do: stop listening and refuse

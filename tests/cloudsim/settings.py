@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Settings: what kind of cloud this is.
 
 A behaviour that differs between servers is a setting, so that a test can choose. `version` stands

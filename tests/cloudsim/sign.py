@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Request signatures, as the server computes them.
 
 The server does not sign what travelled over the wire. It decodes all parameters, sorts them by

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The simulator as a whole: one object that tests start, steer and close.
 
 Everything a test may do to the cloud behind its API is a method of `CloudSim`; the control API

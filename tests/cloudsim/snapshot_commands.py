@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Commands about snapshots of volumes."""
 
 from .accounts import check_snapshots

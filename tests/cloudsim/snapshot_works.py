@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What the jobs about snapshots do.
 
 A snapshot keeps the size and, where disks have contents, a copy of the contents. While it is taken

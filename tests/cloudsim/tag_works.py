@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What the jobs about tags do: a key is on a resource once, and all resources change or none."""
 
 from .errors import internal, invalid

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The simulator is what other tests believe, so it is tested itself.
 
 Run with Debian's pytest: `/usr/bin/python3 -m pytest tests/cloudsim`. Whatever takes time is made

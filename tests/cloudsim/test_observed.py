@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The simulator answers as the server did.
 
 `observed/*.jsonl` are recordings: what a CloudStack 4.18 with its simulator hypervisor answered, a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What versions of the server do differently.
 
 4.18 was watched: `observed/` has the recordings. 4.23 was read from its source. Both are true, each

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Commands about volumes and their tags.
 
 Commands that create something differ in one nasty detail. Their entity is made before the job is,

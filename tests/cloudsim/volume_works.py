@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What each kind of job does to a volume.
 
 One behaviour is kept that looks like a mistake because it is one in the real server: a detach

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What a job does, in parts that the job runner calls.
 
 A work object has a life in five parts: `check` refuses what the server refuses before the job

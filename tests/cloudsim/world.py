@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What the cloud knows: accounts, zones, offerings, machines, volumes, snapshots, tags.
 
 This is the simulator's database. Rows are plain dataclasses; every reader and writer holds

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """No circle between files: source files that call each other in a circle can only be understood all together.
 
 The graph is read from the symbols of the build's objects: a file that uses what another one defines depends on it.

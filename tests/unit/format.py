@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The layout of C files is that of .clang-format.
 
 Each place that differs is printed, with the command that mends all.

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Names on D-Bus that code generators can make code of.
 
 Generators make identifiers of the names of members and arguments. Some of them (gdbus-codegen, sdbus-c++-xml2cpp,

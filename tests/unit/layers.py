@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The picture of the house, checked against the source.
 
 Folders in src/ are layers, and a layer may include only what stands to its right in the picture. Some libraries belong

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """A D-Bus call that hands over an open file, which busctl cannot do: by libsystemd itself."""
 
 import ctypes

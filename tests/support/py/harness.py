@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The programs under test, and how a test holds them.
 
 A test's world is a simulated CloudStack, a private message bus and the daemon, each a real process

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The descriptors, threads and processes that a daemon holds.
 
 None of them may grow with the work of the daemon. Those of the moment when it begins to serve are

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Kinds of CloudStack servers, beside the 4.18 that cloudsim plays if nothing is set."""
 
 # All that differs from the server that was watched, in one: what a newer one does, what an

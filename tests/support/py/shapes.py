@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Answers as the contract has them.
 
 A shape lists the members an object always has, those it may have, and those that were added to the

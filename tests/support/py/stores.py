@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The daemon's store under test: which kind the environment's VOLD_STORE says (sqlite, mariadb, galera).
 
 One server, or one cluster, serves all worlds of a run; each world has a database of its own in it.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Waiting for other programs: for their output, or until a probe succeeds. No test sleeps for a
 guessed time.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The operations that are killed: how each begins, how it must end, and what is true afterwards.
 
 An operation that is new needs a row here, and one that is taken back for each step that can be;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The daemon is killed at every commit and at every request to CloudStack, and started again.
 
 The commits come from the daemon's own step tables, the requests are counted in a run that nobody

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The daemon stands still between the commit of a change and its request, and goes on too late.
 
 A machine can be suspended, or a process stopped, at any moment. The request that the daemon then

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Worlds for tests; see harness.py of support. The programs come from the build directory VOLD_BUILD names."""
 
 import pytest

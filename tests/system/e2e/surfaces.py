@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """One way to ask, three ways to be heard.
 
 Whatever the daemon can be asked is a row of the method table, and each row is reachable over REST,

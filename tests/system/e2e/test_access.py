@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Where another program says how CloudStack is reached: in a row of the table ossea_configs.
 
 The configuration goes before it, value by value; the row is followed while the daemon runs, and nothing

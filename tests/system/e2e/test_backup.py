@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Backup and check of the store of a running daemon, and what a caller may do wrong with them."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What the bus is told, and what can be said on it.
 
 Clients on D-Bus do not ask again and again, they listen. So every signal's name, signature and

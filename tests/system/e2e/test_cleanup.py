@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The end of a failover test: a volume comes back from the machine of the test to the appliance."""
 
 import cloudsim

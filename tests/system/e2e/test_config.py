@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The configuration file and the command line.
 
 A daemon that starts with a configuration its owner did not mean is worse than one that does not

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Which device a volume became.
 
 The promise before all others is that the daemon never names the wrong device. The folder the

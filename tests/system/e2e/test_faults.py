@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What goes wrong at CloudStack, on the way there, and here.
 
 CloudStack goes away, restarts and forgets; the daemon is stopped or killed in the middle. Whatever

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """A cluster of three database servers that loses one of them, in every way.
 
 The daemon goes on with another node, at once for whoever asks it something; what was promised stays

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The goal counts, and not the word of a job.
 
 CloudStack's jobs may fail and do what was asked, or succeed and do nothing, and some storages make

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What the daemon can still do when what it needs is away, and what it says about itself.
 
 Without CloudStack everything known is still true, so questions are answered and only changes are

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What a process holds too much is noticed: this one plays the daemon that leaks."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The same request twice is one operation, on every surface, whatever happens in between."""
 
 from concurrent.futures import ThreadPoolExecutor

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The log as systemd's journal has it, with a real journald.
 
 The daemon runs in a mount namespace of its own whose /run holds a journald; its stderr is a stream

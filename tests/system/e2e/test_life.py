@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """A volume's whole life, over each surface, and every method on every surface.
 
 There is one table of methods, and three surfaces are made from it. These tests hold them to that:

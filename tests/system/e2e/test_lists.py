@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Lists of volumes as servers differ in them: how long a page may be, where a list ends, what it
 costs. Whatever becomes of the list of all volumes, changes go on, and health says what is wrong."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Many operations at once cost CloudStack little.
 
 An operation looks at its volume, asks for the change and waits for the job. Done for each one by one

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The database server in trouble, while the daemon runs and at its start.
 
 What holds for a file on a broken disk holds here: a change that could not be kept is refused before

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The name of a new volume: what CloudStack has is shown, and a name that it did not give is told."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Which objects there are on the bus: what is in use, and what a client was just given the path of.
 
 Whoever asks for all objects gets what was announced, and not more than a message holds; the lists

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What real CloudStack servers were seen to answer, and what the daemon makes of it."""
 
 import cloudsim

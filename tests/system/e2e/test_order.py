@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Who goes first.
 
 Operations on one volume queue in the order they were asked for, and whether one is allowed is

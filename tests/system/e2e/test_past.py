@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """A store from the past, or of another machine.
 
 A store that comes back from a backup, a snapshot or a template tells of an older world. The daemon

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Whose volumes they are: projects, other accounts, and an appliance that is another VM."""
 
 import cloudsim

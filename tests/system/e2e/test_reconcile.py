@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What others do behind the daemon's back, seen by those who use it.
 
 Each kind of drift is made with the simulated cloud and the tree of disks; the report, the signal

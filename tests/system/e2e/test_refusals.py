@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What CloudStack refuses, and what the client hears.
 
 A client cannot read CloudStack's sentences: they name internal numbers, and they differ between

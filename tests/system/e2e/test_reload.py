@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The configuration of a running daemon is read anew.
 
 A configuration with an error changes nothing, and the answer names the error's place. What can

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What the REST interface does with whatever arrives at its port.
 
 Clients are wrong, old, half dead or hostile, and a browser on the same machine may be led by

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Volumes that become root disks of other machines, as the programs of a failover ask for it."""
 
 import cloudsim

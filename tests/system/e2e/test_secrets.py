@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Keys and signatures are nowhere but on the wire to CloudStack.
 
 At its most talkative, in its errors, its command line, its store and on its surfaces: neither the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The SQLite file in trouble, while the daemon runs and at its start.
 
 A change that could not be kept is refused before anything has happened. What is known is still

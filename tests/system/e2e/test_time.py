@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Clocks that are wrong, and times at which the daemon cannot run.
 
 Operations are in the order in which they were accepted, whatever the wall clock says. And nothing is

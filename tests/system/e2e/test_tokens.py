@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Tokens over REST: who shows one is known by it, and may do what it allows."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """One job a machine.
 
 CloudStack makes the changes of a machine one after the other, and loses those that wait when it is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """volumectl, as people and scripts use it.
 
 People mistype, read tables and watch a step go by; scripts read JSON and exit codes. Both want an

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """volumectl store: what works on a store while the daemon is stopped."""
 
 import resource

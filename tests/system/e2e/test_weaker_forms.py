@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Commands that the server does not know, or does not allow this account.
 
 The next weaker form is asked for, the operation completes, and its message says what is left.

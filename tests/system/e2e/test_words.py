@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What errors say: what happened, why, and what helps, in words that a person can act on."""
 
 import pytest

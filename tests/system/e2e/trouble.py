@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What is asked of a daemon whose store is in trouble, whatever store it is."""
 
 from support.py import shapes

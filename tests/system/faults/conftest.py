@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Worlds, as the end-to-end tests make them."""
 
 from support.py.fixtures import make_world  # noqa: F401  (a fixture)

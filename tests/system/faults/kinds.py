@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The faults, and what an operation must make of each.
 
 The faults are those the simulated cloud knows: each of its kinds, with each of its switches, with

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """One world in which operations meet one fault, each at a call of its own."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The operations that faults meet, the calls they consist of, and what must be true at their end.
 
 An operation here is one that has been made ready to begin, on a volume of its own, so that many can

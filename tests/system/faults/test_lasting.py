@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Trouble that lasts.
 
 Operations wait for its end, each at another call, and ask again after longer and longer pauses:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Every fault at every call of every operation.
 
 A fault strikes one call of one operation, once. Passing trouble must not show in the outcome; a

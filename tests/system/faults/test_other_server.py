@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Lost and late answers on a server that differs from the one that was watched.
 
 How a request is recognised that was sent before depends on the server: by its refusal of a job id,

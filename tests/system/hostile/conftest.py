@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Worlds for the tests; they open more connections than a process usually may."""
 
 import resource

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Clients that send slowly, half, or do not read: what they cost, and what others notice."""
 
 import time

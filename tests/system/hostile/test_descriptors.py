@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Callers on the bus that leave open files in the daemon's hands."""
 
 from support.py.crowd import Costs

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """An NBD engine that does not answer: its clients wait, and nothing but the health tells them why."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """A daemon that may not have more descriptors or threads."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Clients that leave while they wait, however they leave."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Bodies that cost more to understand than to send."""
 
 import subprocess

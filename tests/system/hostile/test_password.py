@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Another program in the place of the database server: it does not get the password."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """A user whose permission depends on a polkit that does not answer."""
 
 import os

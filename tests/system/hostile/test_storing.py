@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What callers store is shown again and again: it must not multiply."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The lab: the real daemon on a real kernel, in an appliance VM that QEMU emulates.
 
 image.py builds what the VM boots from, vm.py runs the VM, agent.py talks to it, product.py is the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Talk to the guest agent inside the appliance.
 
 qemu-guest-agent answers JSON, one object a line, over a virtio serial port that QEMU shows the host

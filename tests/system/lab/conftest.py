@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """One appliance for a worker's whole session; for each test a new cloud and a daemon without a past.
 
 The daemon comes from the meson build directory named in the environment variable VOLD_BUILD. The

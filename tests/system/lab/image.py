@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Build what the appliance VM boots from: a kernel, an initramfs and a root disk, all from Debian.
 
 The guest is the Debian release of the host, because the program under test is built on the host

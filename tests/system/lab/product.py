@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The daemon as an administrator of the appliance meets it: a unit, a configuration, a command.
 
 The tests go through nothing else. `volumectl` speaks D-Bus and waits for the end of what it began;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What a test has in its hands: a daemon in an appliance in a cloud, and the means to compare.
 
 A volume is told by its contents: the cloud's side of a test writes a pattern into the file behind

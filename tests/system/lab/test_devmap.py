@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Stable names on a real device mapper, with disks that come and go and a udevd that may be silent.
 
 The module under test is driven by the small program devmap_check, which runs under the same

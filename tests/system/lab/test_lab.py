@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Which device is a volume? The daemon's answers, checked against a real kernel.
 
 A test marks a volume's contents on the host and reads the mark back in the guest from the device

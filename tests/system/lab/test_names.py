@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Names and exports that follow their volume, with the whole daemon on a real kernel.
 
 Who uses a volume here knows its name in /dev/mapper or its export over NBD and nothing else. What

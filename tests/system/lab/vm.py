@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The appliance: one emulated VM in which the daemon meets a kernel, udev, systemd and D-Bus.
 
 To the guest it looks like an instance in a CloudStack KVM cloud: the firmware gives the instance's

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Clients of a daemon that may die at any moment.
 
 A client wants each of its changes made, once. It gives each a key of its own and repeats the request with this key

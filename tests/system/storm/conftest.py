@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Storms over worlds as the end-to-end tests make them."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """A soak: the same clients under the same trouble with CloudStack, beside questions of all kinds, clients who listen and
 leave, an administrator, disks of other programs that come and go, and restarts of the database, while the daemon runs
 on. What it holds must not grow, and at the end nothing is left that no client needs.

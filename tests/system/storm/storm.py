@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """A storm: clients at work while their daemon is killed, and CloudStack loses and delays, refuses and restarts.
 
 Each part takes its chances from a generator of its own, which the seed begins: so a seed repeats the decisions, while

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """A soak of the length in VOLD_STORM_SECONDS. That the daemon holds no descriptor, thread or process more than at its
 start is checked when it ends (support/py/holdings.py).
 """

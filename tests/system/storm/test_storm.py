@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """A storm of the length in VOLD_STORM_SECONDS."""
 
 from .storm import CloudTrouble, Killer, length

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The comparison of four things that must agree: CloudStack's world, the guest's disks, the daemon's model, and what
 the daemon has made of it: names and exports.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Private MariaDB servers for tests: one, or a Galera cluster of three, and wires that can be cut."""
 
 from .galera import Galera

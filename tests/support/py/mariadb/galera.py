@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """A Galera cluster of three nodes on loopback.
 
 A node can be killed, frozen, and cut off from the others while its clients still reach it: the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """A wire between a client and a server that can be cut, at once or when a certain statement passes.
 
 MariaDB's packets have a length of three bytes, a number and, from the client, a command byte; a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """A mariadbd of our own: its data in a folder under /tmp, a free port on loopback, and a socket.
 
 It runs as the user mysql when we are root, as the Debian package wants it. The system tables are made
