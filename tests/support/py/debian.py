@@ -40,6 +40,11 @@ def packages(commit, options=""):
     return cached("-".join(["packages", tree[:16], *options.split()]), build)
 
 
+def installable(folder):
+    """The packages in it that a user installs."""
+    return sorted(file for file in folder.glob("*.deb") if "-dbgsym" not in file.name)
+
+
 def first_packaged():
     """The oldest commit that has packages: what a machine may have installed before this one."""
     return _said("git", "-C", TOP, "log", "--diff-filter=A", "--format=%H", "--", "data/debian/control").split()[-1]

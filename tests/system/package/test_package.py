@@ -4,129 +4,42 @@
 import json
 import os
 import re
-import shlex
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 from support.py import debian
 
+from .conftest import run
+
 TOP = Path(__file__).resolve().parents[3]
-PACKAGES = {"libvolumeclient-dev", "libvolumeclient1", "volume-daemon", "volumectl"}
-# What the daemon's packages need at run time, so that the root need not fetch it for each test.
-BASE = ("dbus", "debconf", "gcc", "libc6-dev", "libsystemd-dev", "pkg-config", "polkitd", "systemd", "libblkid1",
-        "libcjson1", "libcurl4", "libdevmapper1.02.1", "libevent-2.1-7", "libevent-openssl-2.1-7",
-        "libevent-pthreads-2.1-7", "libinih1", "libmariadb3", "libsqlite3-0", "libssl3")
+NAMES = {"libvolumeclient-dev", "libvolumeclient1", "volume-daemon", "volumectl"}
 STORE = "/var/lib/volume-daemon/volumes.db"
-
-CLIENT = """
-#include <volume-client.h>
-
-int main(void)
-{
-    struct volume_client *client;
-
-    return volume_client_open("unix:path=/nowhere", &client, NULL) == 0;
-}
-"""
+CONF = "/etc/volume-daemon/volume-daemon.conf"
+# The packages have these beside what meson installs: Debian's own papers, and units in Debian 12's folder for them.
+DEBIAN_ONLY = re.compile(r"/usr/share/(doc/[^/]+/(changelog|copyright|README\.md|doc/|.*\.spdx\.json)|lintian/)"
+                         r"|/etc/volume-daemon/volume-daemon\.conf|/usr/lib/tmpfiles\.d/volume-daemon\.conf")
 
 pytestmark = pytest.mark.xdist_group("package")
-
-
-def run(*command, **options):
-    done = subprocess.run([str(word) for word in command], text=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, check=False, **options)
-    assert done.returncode == 0, f"{shlex.join(map(str, command))}\n{done.stdout[-6000:]}"
-    return done.stdout
-
-
-def build(folder, **environment):
-    run(TOP / "data/debian/build", folder, env={**os.environ, **environment}, stdin=subprocess.DEVNULL)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    return build(tmp_path_factory.mktemp("built"))
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """A Debian with what our packages depend on, as a tar file."""
-    folder = tmp_path_factory.mktemp("base")
-    settings = folder / "apt.conf"
-    settings.write_text(debian.apt_settings(), encoding="utf-8")
-    run("mmdebstrap", "--quiet", "--variant=minbase", f"--aptopt={settings}", f"--include={','.join(BASE)}",
-        debian.suite(), folder / "base.tar", *debian.sources())
-    return folder / "base.tar"
-
-
-@pytest.fixture(scope="module")
-def lower(base):
-    """The same as a folder, which nothing changes."""
-    folder = base.parent / "lower"
-    folder.mkdir()
-    run("tar", "-x", "-f", base, "-C", folder)
-    return folder
-
-
-class Root:
-    """A Debian in which packages are installed as an administrator does it. What changes is kept above the unchanged
-    folder; it is together for the time of a command only."""
-
-    def __init__(self, folder, lower):
-        self.changed, self._whole = folder / "changed", folder / "whole"
-        for part in (self.changed, self._whole, folder / "work"):
-            part.mkdir()
-        self._inside = [
-            "unshare", "--mount", "--pid", "--fork", "sh", "-ec",
-            f"mount -t overlay overlay -o lowerdir={lower},upperdir={self.changed},workdir={folder}/work {self._whole}\n"
-            f"mount -t proc proc {self._whole}/proc\n"
-            f'exec chroot {self._whole} "$@"', "sh"]
-
-    def run(self, *command, **options):
-        return run(*self._inside, *command, env={
-            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"},
-            **({"stdin": subprocess.DEVNULL} | options))
-
-    def write(self, path, text):
-        self.run("sh", "-c", f"mkdir -p $(dirname {path}) && cat > {path}", stdin=None, input=text)
-
-    def has(self, path):
-        return self.run("sh", "-c", f"! [ -e {path} ] || echo yes") == "yes\n"
-
-    def install(self, built):
-        for file in built.glob("*.deb"):
-            if "dbgsym" not in file.name:
-                shutil.copy(file, self.changed / "tmp")
-        return self.run("sh", "-c", "dpkg -i /tmp/*.deb")
-
-    def files(self):
-        found = self.run("find", "/", "-not", "-path", "/tmp/*", "-not", "-path", "/proc/*")
-        return {line for line in found.splitlines()
-                if not re.match(r"/(var/(lib/(dpkg|systemd)|cache|log)|etc/.*-$)", line)}
-
-
-@pytest.fixture
-def root(tmp_path, lower):
-    root = Root(tmp_path, lower)
-    (root.changed / "tmp").mkdir(mode=0o1777)
-    return root
 
 
 def names(folder, kind):
     return sorted(file.name for file in folder.glob(f"*.{kind}"))
 
 
-def test_two_builds_are_equal(built, tmp_path):
-    """Byte for byte, whatever the time zone and the folder."""
-    again = build(tmp_path / "again", TZ="Pacific/Apia", LC_ALL="C")
+def test_a_build_elsewhere_is_equal(built, tmp_path):
+    """Byte for byte, whatever the time, the time zone, the language, the folder, the umask and the number of compilers
+    at work."""
+    elsewhere = tmp_path / "a-folder-with-a-longer-name"
+    elsewhere.mkdir()
+    run("sh", "-c", 'umask 0077; exec "$@"', "sh", TOP / "data/debian/build", tmp_path / "again",
+        env={**os.environ, "TZ": "Pacific/Apia", "LC_ALL": "C", "TMPDIR": str(elsewhere), "HOME": "/nowhere",
+             "DEB_BUILD_OPTIONS": "parallel=1"})
     for kind in ("deb", "tar.xz"):
-        assert names(built, kind) and names(built, kind) == names(again, kind)
+        assert names(built, kind) and names(built, kind) == names(tmp_path / "again", kind)
         for name in names(built, kind):
-            assert (built / name).read_bytes() == (again / name).read_bytes(), name
-    assert {name.split("_")[0] for name in names(built, "deb")} >= PACKAGES
+            assert (built / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
+    assert {name.split("_")[0] for name in names(built, "deb")} >= NAMES
 
 
 def test_lintian_complains_of_nothing(built):
@@ -140,37 +53,39 @@ def test_the_version_is_that_of_the_program(built):
 
 
 def test_the_packages_have_what_meson_installs(built, tmp_path):
-    run("meson", "install", "--quiet", "--no-rebuild", "-C", os.environ["VOLD_BUILD"], "--destdir", tmp_path / "tree")
-    installed = {f"/{file.relative_to(tmp_path / 'tree')}" for file in (tmp_path / "tree").rglob("*") if not file.is_dir()}
+    """And nothing else but Debian's own."""
+    tree = tmp_path / "tree"
+    run("meson", "install", "--quiet", "--no-rebuild", "-C", os.environ["VOLD_BUILD"], "--destdir", tree)
+    installed = {f"/{file.relative_to(tree)}".replace("/usr/lib/systemd/system/", "/lib/systemd/system/")
+                 for file in tree.rglob("*") if not file.is_dir()}
     packed = set()
-    for file in built.glob("*.deb"):
+    for file in debian.installable(built):
         rows = [line.split(maxsplit=5) for line in run("dpkg-deb", "--contents", file).splitlines()]
         packed |= {row[5].split(" -> ")[0].removeprefix(".").removesuffix(".gz") for row in rows if row[0][0] != "d"}
-    assert {path.replace("/usr/lib/systemd/system/", "/lib/systemd/system/") for path in installed} <= packed
+    assert installed - packed == set()
+    assert {path for path in packed - installed if not DEBIAN_ONLY.match(path)} == set()
 
 
 def test_install_again_and_purge_leave_nothing(root, built):
+    packages = debian.installable(built)
     before = root.files()
-    root.install(built)
+    root.install(packages)
     first = root.files()
-    assert {"/usr/sbin/volume-daemon", "/etc/volume-daemon/volume-daemon.conf"} <= first
+    assert {"/usr/sbin/volume-daemon", CONF} <= first
     assert root.has("/lib/systemd/system/volume-daemon.service")
     assert "volume-daemon 0.1" in root.run("volume-daemon", "--version")
     assert root.run("getent", "group", "volume-daemon").startswith("volume-daemon:")
-    root.install(built)
+    # Nothing is started or enabled before an administrator has configured it.
+    assert root.run("find", "/etc/systemd/system", "-name", "volume*") == ""
+    root.install(packages)
     assert root.files() == first
-    root.run("dpkg", "--purge", *PACKAGES)
+    root.run("dpkg", "--purge", *NAMES)
     assert root.files() == before
 
 
-def test_nothing_is_started_or_enabled(root, built):
-    root.install(built)
-    assert root.run("find", "/etc/systemd/system", "-name", "volume*") == ""
-
-
-@pytest.mark.parametrize("answer", [None, "true"])
+@pytest.mark.parametrize("answer", [None, "false", "true"])
 def test_a_purge_keeps_the_store_unless_asked(root, built, answer):
-    root.install(built)
+    root.install(debian.installable(built))
     root.write(STORE, "rows")
     if answer:
         root.write("/tmp/answer", f"volume-daemon volume-daemon/purge-store boolean {answer}\n")
@@ -182,23 +97,47 @@ def test_a_purge_keeps_the_store_unless_asked(root, built, answer):
     assert ("The store stays in /var/lib/volume-daemon" in said) == (answer != "true")
 
 
-def test_a_changed_configuration_is_kept(root, built):
-    root.install(built)
-    conf = "/etc/volume-daemon/volume-daemon.conf"
-    root.write(conf, "[log]\nlevel = debug\n")
-    root.install(built)
-    assert root.run("cat", conf) == "[log]\nlevel = debug\n"
-    assert root.run("stat", "-c", "%a %U", conf) == "640 root\n"
+def older(package, folder):
+    """The package under a version that comes before all of ours."""
+    tree = folder / package.stem
+    run("dpkg-deb", "--raw-extract", package, tree)
+    control = tree / "DEBIAN/control"
+    control.write_text(re.sub(r"^Version: .*", "Version: 0.0.1", control.read_text(), flags=re.MULTILINE))
+    conf = tree / CONF[1:]
+    conf.write_text(f"# Of the older package.\n{conf.read_text()}")
+    run("dpkg-deb", "--root-owner-group", "--build", tree, folder)
+    return next(folder.glob("*_0.0.1_*.deb"))
 
 
-def test_a_program_is_compiled_with_the_library(root, built):
-    root.install(built)
-    root.write("/tmp/client.c", CLIENT)
-    root.run("sh", "-c", "cc -o /tmp/client /tmp/client.c $(pkg-config --cflags --libs libvolumeclient) && /tmp/client")
+@pytest.mark.parametrize("changed", [False, True])
+def test_an_upgrade_keeps_the_store_and_a_changed_configuration(root, built, tmp_path, changed):
+    packages = debian.installable(built)
+    new = next(file for file in packages if file.name.startswith("volume-daemon_"))
+    root.install([older(new, tmp_path), *(file for file in packages if file != new)])
+    assert root.run("head", "-n", "1", CONF) == "# Of the older package.\n"
+    root.write(STORE, "rows")
+    if changed:
+        root.write(CONF, "[log]\nlevel = debug\n")
+    root.install([new], "--force-confdef", "--force-confold")
+    assert root.run("dpkg-query", "-W", "-f", "${Version}", "volume-daemon") == new.name.split("_")[1]
+    assert root.has(STORE)
+    run("dpkg-deb", "--extract", new, tmp_path / "new")
+    expected = "[log]\nlevel = debug\n" if changed else (tmp_path / "new" / CONF[1:]).read_text()
+    assert root.run("cat", CONF) == expected
+    # A URL of the store may have a password in it.
+    assert root.run("stat", "-c", "%a %U", CONF) == "640 root\n"
 
 
-def test_piuparts_finds_nothing(built, base):
-    ours = [file for file in built.glob("*.deb") if "dbgsym" not in file.name]
-    said = run("piuparts", f"--basetgz={base}", "--skip-minimize", "--no-eatmydata", "--no-upgrade-test",
-               "--warn-on-debsums-errors", *ours)
+def test_the_packages_pass_their_own_tests(root, built, tmp_path):
+    """debian/tests, as Debian's machines run them."""
+    root.install(debian.installable(built))
+    run("dpkg-source", "-x", next(built.glob("*.dsc")), tmp_path / "source")
+    # Without the rest of the source there is nothing to build.
+    shutil.copytree(tmp_path / "source/debian/tests", tmp_path / "tests/debian/tests")
+    root.run_beside("autopkgtest", tmp_path / "tests", "--", "chroot", root.whole)
+
+
+def test_piuparts_finds_nothing(built, lower):
+    said = run("piuparts", f"--existing-chroot={lower}", "--skip-minimize", "--no-eatmydata", "--no-upgrade-test",
+               "--warn-on-debsums-errors", *debian.installable(built))
     assert "PASS: All tests" in said, said[-4000:]

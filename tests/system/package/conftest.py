@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the tests of packages share: the packages of the last commit, and a Debian in which they can be installed."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+
+import pytest
+from support.py import debian
+
+# What the packages and their tests need, so that no test fetches it.
+BASE = ("curl", "dbus", "debconf", "gcc", "libc6-dev", "libsystemd-dev", "nbdkit", "pkg-config", "polkitd", "systemd",
+        "libblkid1", "libcjson1", "libcurl4", "libdevmapper1.02.1", "libevent-2.1-7", "libevent-openssl-2.1-7",
+        "libevent-pthreads-2.1-7", "libinih1", "libmariadb3", "libsqlite3-0", "libssl3")
+
+
+def run(*command, **options):
+    done = subprocess.run([str(word) for word in command], text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, check=False, **options)
+    assert done.returncode == 0, f"{shlex.join(map(str, command))}\n{done.stdout[-6000:]}"
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def built():
+    return debian.packages("HEAD")
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory):
+    """A Debian with what our packages depend on, as a tar file."""
+    folder = tmp_path_factory.mktemp("base")
+    settings = folder / "apt.conf"
+    settings.write_text(debian.apt_settings(), encoding="utf-8")
+    run("mmdebstrap", "--quiet", "--variant=minbase", f"--aptopt={settings}", f"--include={','.join(BASE)}",
+        debian.suite(), folder / "base.tar", *debian.sources())
+    return folder / "base.tar"
+
+
+@pytest.fixture(scope="session")
+def lower(base):
+    """The same as a folder, which nothing changes."""
+    folder = base.parent / "lower"
+    folder.mkdir()
+    run("tar", "-x", "-f", base, "-C", folder)
+    return folder
+
+
+class Root:
+    """A Debian in which packages are installed as an administrator does it. What changes is kept above the unchanged
+    folder; it is together for the time of a command only."""
+
+    def __init__(self, folder, lower):
+        self.changed, self.whole = folder / "changed", folder / "whole"
+        for part in (self.changed, self.whole, folder / "work"):
+            part.mkdir()
+        self._mounts = ["unshare", "--mount", "--pid", "--fork", "sh", "-ec",
+                        f"mount -t overlay overlay -o lowerdir={lower},upperdir={self.changed},workdir={folder}/work "
+                        f"{self.whole}\nmount -t proc proc {self.whole}/proc\nmount -t sysfs -o ro sysfs {self.whole}/sys\n"
+                        'exec "$@"', "sh"]
+
+    def run(self, *command, **options):
+        return run(*self._mounts, "chroot", self.whole, *command, env={
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"},
+            **({"stdin": subprocess.DEVNULL} | options))
+
+    def run_beside(self, *command, **options):
+        """A program of this machine, which finds the root in the folder `whole`."""
+        return run(*self._mounts, *command, stdin=subprocess.DEVNULL, **options)
+
+    def write(self, path, text):
+        self.run("sh", "-c", f"mkdir -p $(dirname {path}) && cat > {path}", stdin=None, input=text)
+
+    def has(self, path):
+        return self.run("sh", "-c", f"! [ -e {path} ] || echo yes") == "yes\n"
+
+    def install(self, files, *options):
+        for file in files:
+            shutil.copy(file, self.changed / "tmp")
+        return self.run("dpkg", *options, "-i", *(f"/tmp/{file.name}" for file in files))
+
+    def files(self):
+        found = self.run("find", "/", "-not", "-path", "/tmp/*", "-not", "-path", "/proc/*", "-not", "-path", "/sys/*")
+        return {line for line in found.splitlines()
+                if not re.match(r"/(var/(lib/(dpkg|systemd)|cache|log)|etc/.*-$)", line)}
+
+
+@pytest.fixture
+def root(tmp_path, lower):
+    root = Root(tmp_path, lower)
+    (root.changed / "tmp").mkdir()
+    os.chmod(root.changed / "tmp", 0o1777)
+    return root
