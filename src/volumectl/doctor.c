@@ -23,6 +23,7 @@ static const struct {
 } checks[] = {
 	{ "configuration", false, check_configuration },
 	{ "bus", false, check_bus },
+	{ "container", false, check_container },
 	{ "daemon", false, check_daemon },
 	{ "cloudstack", true, check_cloudstack },
 	{ "keys", true, check_keys },

@@ -57,6 +57,9 @@ void check_daemon(const struct doctor *doctor, struct finding *finding);
 void check_device_mapper(const struct doctor *doctor, struct finding *finding);
 void check_groups(const struct doctor *doctor, struct finding *finding);
 
+/* --- whether a container gives what the daemon needs of the host: doctor_container.c --- */
+void check_container(const struct doctor *doctor, struct finding *finding);
+
 /* --- what the daemon's health tells: doctor_health.c --- */
 void check_cloudstack(const struct doctor *doctor, struct finding *finding);
 void check_keys(const struct doctor *doctor, struct finding *finding);

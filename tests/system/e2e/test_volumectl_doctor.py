@@ -247,3 +247,31 @@ def test_another_user_learns_to_use_sudo(make_world):
 def test_wrong_usage(world):
     done = world.daemon.ctl("doctor", "all")
     assert done.returncode == 2 and "takes no arguments" in done.stderr
+
+
+# ---- in a container ----
+
+# What a container has that was started without a thought.
+BARE = ("mount -t tmpfs tmpfs /dev && mount -t tmpfs -o ro tmpfs /sys && mount -t tmpfs tmpfs /run && "
+        "mount -t proc proc /proc && exec \"$@\"")
+
+
+def contained(daemon, *namespaces, inside='exec "$@"'):
+    """The check of a container, in namespaces of its own."""
+    done = subprocess.run(
+        ["unshare", "--mount", *namespaces, "sh", "-c", inside, "sh", program("volumectl"), "doctor", "--json",
+         "--config", daemon.config],
+        env={**daemon.bus.environment, "container": "oci"}, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    return next(check for check in json.loads(done.stdout)["checks"] if check["check"] == "container")
+
+
+def test_a_container_names_what_it_lacks_of_the_host(world):
+    check = contained(world.daemon, "--pid", "--fork", "--ipc", inside=BARE)
+    assert check["verdict"] == "wrong" and "README" in check["remedy"]
+    for word in ("/dev is", "/run/udev", "/sys is read-only", "processes", "semaphores"):
+        assert word in check["text"], check
+    assert "capabilities" not in check["text"]
+    assert "the network is not" in contained(world.daemon, "--net")["text"]
+    assert "the network is not" not in contained(world.daemon)["text"]
+    assert "capabilities" in contained(
+        world.daemon, inside='exec setpriv --bounding-set -sys_ptrace --inh-caps -all "$@"')["text"]
