@@ -138,6 +138,6 @@ def test_the_packages_pass_their_own_tests(root, built, tmp_path):
 
 
 def test_piuparts_finds_nothing(built, lower):
-    said = run("piuparts", f"--existing-chroot={lower}", "--skip-minimize", "--no-eatmydata", "--no-upgrade-test",
-               "--warn-on-debsums-errors", *debian.installable(built))
+    said = run("piuparts", f"--distribution={debian.suite()}", f"--existing-chroot={lower}", "--skip-minimize",
+               "--no-eatmydata", "--no-upgrade-test", "--warn-on-debsums-errors", *debian.installable(built))
     assert "PASS: All tests" in said, said[-4000:]
