@@ -101,6 +101,10 @@ class Systemd:
             self._daemon.stop()
         if verb in ("start", "restart", "enable"):
             self._daemon.start()
+            # Until CloudStack and the NBD server have answered, for which a reader would look twice.
+            eventually(lambda: self._daemon.health()["cloudstack_health"] == "healthy"
+                       and self._daemon.health()["nbd_health"] == "healthy"
+                       and self._daemon.health()["database_health"] == "healthy", "the daemon is well")
         elif verb == "reload":
             done = self._daemon.ctl("reload")
             if done.returncode:
