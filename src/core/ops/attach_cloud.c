@@ -93,9 +93,13 @@ enum cloud_refusal op_attach_refused(struct operation *operation, const struct e
 void op_attach_missed(struct operation *operation, const struct err *err)
 {
 	struct attach_context *context = operation->context;
+	bool is_explained = context->refused;
 
 	context->refused |= context->change.unasked;
-	reason_fail(operation, err);
+	if (is_explained)
+		operation_fail(operation, err);
+	else
+		reason_fail(operation, err);
 }
 
 /* Another client of CloudStack was faster than our only request. Its attachment is not ours, not

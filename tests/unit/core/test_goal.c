@@ -208,12 +208,12 @@ static void asked_no_more_than_needed(void **state)
 	assert_int_equal(lists_of(world, accepted(world, ask_detach(world, VOLUME(1), false)),
 				  OPERATION_COMPLETED),
 			 1);
-	/* A failure is looked at once. */
+	/* A failure is looked at once, and once more for its reason. */
 	fault(world, FAKE_RESIZE, FAULT_JOB_FAILED);
 	assert_int_equal(lists_of(world,
 				  accepted(world, ask_resize(world, VOLUME(1), 7 * GIB, false)),
 				  OPERATION_FAILED),
-			 2);
+			 3);
 }
 
 /* ---- the world after it ---- */
