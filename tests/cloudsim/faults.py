@@ -109,11 +109,14 @@ class Rule:
     def spent(self):
         return self.times and self.struck >= self.times
 
+    def waits_for(self, command, volumes):
+        """May a request for that command about these volumes be one of this rule's?"""
+        return (not self.spent and self.command in ("*", command)
+                and (self.volume is None or self.volume in volumes))
+
     def strikes(self, command, volumes, name, makes_job):
         """Count a request and say whether it is this rule's turn."""
-        if self.spent or self.command not in ("*", command):
-            return False
-        if self.volume is not None and self.volume not in volumes:
+        if not self.waits_for(command, volumes):
             return False
         if self.name is not None and not (name or "").startswith(self.name):
             return False
@@ -131,6 +134,11 @@ class Rule:
                 "struck": self.struck}
 
 
+# A rule about one volume meets requests about that volume alone: one for several is refused as if an id
+# among them were unknown, and does not count.
+_ASK_ALONE = Rule("status", options={"code": 431, "text": "Unable to find the volumes by these ids"})
+
+
 class FaultScript:
     def __init__(self):
         self._lock = threading.Lock()
@@ -146,6 +154,8 @@ class FaultScript:
         it is one: a dict from group to rule."""
         due = {}
         with self._lock:
+            if len(volumes) > 1 and any(r.volume and r.waits_for(command, volumes) for r in self._rules):
+                return {_ASK_ALONE.group: _ASK_ALONE}
             for rule in self._rules:
                 if rule.group not in due and rule.strikes(command, volumes, name, makes_job):
                     due[rule.group] = rule
