@@ -42,7 +42,7 @@ def test_gdbus_codegen(tmp_path):
     run("gcc", "-Wall", "-Werror", "-Wno-unused-function", *flags("gio-unix-2.0"), "-c", "vold.c", cwd=tmp_path)
     run("gdbus-codegen", "--generate-rst", "doc", "--output-directory", tmp_path, *XML, cwd=tmp_path)
     text = (tmp_path / f"doc-{NAME}.Manager.rst").read_text()
-    for sentence in ("Attach a volume to a virtual machine and find the device it becomes.",
+    for sentence in ("Attach a volume to a virtual machine and find the device that it becomes.",
                      "An operation was accepted; it is durable."):
         assert sentence in text
     assert "A volume that is served over NBD." in (tmp_path / f"doc-{NAME}.Export.rst").read_text()

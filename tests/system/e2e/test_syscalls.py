@@ -1,6 +1,7 @@
 """The daemon and its NBD engines under the system calls that their units allow.
 
-filtered.py ends a process at the first call that is not allowed, so a test that passes has made none. With systemd,
+filtered.py ends a process at the first call that is not allowed, so a test that passes has made none. The search for
+leaks of a build with sanitizers makes such calls at its end, so it is left out. With systemd,
 device mapper and real disks the same is seen in tests/system/lab.
 """
 
@@ -32,7 +33,8 @@ def test_a_call_that_is_not_allowed_ends_the_process():
 
 
 @pytest.mark.parametrize("engine", ["qemu-storage-daemon", "nbdkit"])
-def test_the_life_of_a_volume(make_world, engine, tmp_path):
+def test_the_life_of_a_volume(make_world, engine, tmp_path, monkeypatch):
+    monkeypatch.setenv("ASAN_OPTIONS", "detect_leaks=0:abort_on_error=1")
     world = make_world(start=False, export={"engine": engine}, http={"listen": f"127.0.0.1:0 unix:{tmp_path}/h.sock"})
     world.daemon.starter = under("volume-daemon.service")
     world.start()
