@@ -10,7 +10,7 @@ from .document import TOP
 
 # Files, and the functions in them that make texts of the health; of health.c all.
 TEXTS = {"src/core/methods/health.c": None, "src/core/env.c": ["env_appliance_error"],
-         "src/core/host/disk_rescan.c": ["disk_rescan_trouble"],
+         "src/core/host/disk_rescan.c": ["disk_rescan_trouble"], "src/dm/libdm.c": ["open_control"],
          "src/core/reconcile/store_guard.c": ["become_past", "is_elsewhere", "begin_check"],
          "src/nbd/engine.c": ["find_trouble"], "src/api/rest/tls.c": ["words_of"],
          "src/io/tls_identity.c": ["is_of_no_use", "tls_identity_fault"],
