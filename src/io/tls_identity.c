@@ -113,11 +113,13 @@ static int check_length(const EVP_PKEY *key, const char *path, struct err *err)
 
 static int use_key(SSL_CTX *context, const char *cert, const char *path, struct err *err)
 {
+	/* Before the key: that of another kind has a place of its own, where no certificate is. */
+	const X509 *owner = SSL_CTX_get0_certificate(context);
 	EVP_PKEY *key = read_key(path, err);
 	int r = key ? check_length(key, path, err) : -1;
 
-	/* OpenSSL compares it with the certificate that is there already. */
-	if (r == 0 && SSL_CTX_use_PrivateKey(context, key) != 1)
+	if (r == 0 &&
+	    (X509_check_private_key(owner, key) != 1 || SSL_CTX_use_PrivateKey(context, key) != 1))
 		r = err_set(err, ERR_INVALID, "the key in %s does not belong to %s", path, cert);
 	EVP_PKEY_free(key);
 	ERR_clear_error();

@@ -230,6 +230,12 @@ def replace_key(certificates):
     certificates.renew(files=["key"])
 
 
+def replace_kind(certificates):
+    """A key of RSA where the certificate has one of a curve."""
+    subprocess.run(["openssl", "genrsa", "-out", certificates.folder / "server-key.pem", "2048"], check=True,
+                   capture_output=True)
+
+
 @pytest.mark.parametrize("listen, keys, spoil, words", [
     (f"{FOREIGN}:8443", {}, None, [f"write https://{FOREIGN}:8443", "http.require_token = yes", "http.tls_dir"]),
     (f"https://{FOREIGN}:8443", {}, None, ["http.require_token = yes", "volumectl token create"]),
@@ -238,7 +244,8 @@ def replace_key(certificates):
     ("https://127.0.0.1:0", {}, refuse_open_key, ["may be used by others", "chmod 600"]),
     ("https://127.0.0.1:0", {}, remove_key, ["server-key.pem", "No such file"]),
     ("https://127.0.0.1:0", {}, replace_key, ["does not belong to"]),
-], ids=["plain", "no-token", "no-folder", "no-address", "open-key", "no-key", "other-key"])
+    ("https://127.0.0.1:0", {}, replace_kind, ["does not belong to"]),
+], ids=["plain", "no-token", "no-folder", "no-address", "open-key", "no-key", "other-key", "other-kind"])
 def test_refused_at_the_start(make_world, certificates, listen, keys, spoil, words):
     if spoil:
         spoil(certificates)
@@ -252,7 +259,8 @@ def test_refused_at_the_start(make_world, certificates, listen, keys, spoil, wor
 
 @pytest.mark.parametrize("spoil, words", [
     (refuse_open_key, ["may be used by others", "chmod 600"]), (remove_key, ["server-key.pem", "No such file"]),
-    (replace_key, ["does not belong to"])], ids=["open-key", "no-key", "other-key"])
+    (replace_key, ["does not belong to"]), (replace_kind, ["does not belong to"])],
+    ids=["open-key", "no-key", "other-key", "other-kind"])
 def test_refused_for_the_nbd_server(make_world, certificates, spoil, words):
     """By the same rules: the server itself would serve with a key that others may read."""
     spoil(certificates)
