@@ -195,7 +195,9 @@ static void await_job(struct operation *operation)
 	if (!op_attach_told_or_store(operation))
 		return;
 	cloud_change_settle(&context->change, &attachment, operation, &context->job_id);
-	if (context->early_disk || context->told_disk)
+	/* Or it awaits a look at the volume, since the end of the job is known. */
+	if ((context->early_disk || context->told_disk) && operation->phase == PHASE_WAITING &&
+	    operation->wait_kind == &job_wait)
 		cloud_job_poke(operation->awaited);
 }
 
