@@ -80,9 +80,9 @@ enum cloud_refusal op_attach_refused(struct operation *operation, const struct e
 {
 	struct attach_context *context = operation->context;
 
-	/* If this step ran before, "attached already" can be the effect of our own request, under a
-	 * job id that we never learned. */
-	if (operation_is_rerun(operation) && cloud_err_is_attached(err)) {
+	/* If there was a request before, "attached already" can be its effect, under a job id that
+	 * we never learned. */
+	if (context->change.sent_before && cloud_err_is_attached(err)) {
 		cloud_step_list(operation, on_refusal_checked);
 		return REFUSAL_WAITS;
 	}

@@ -139,7 +139,7 @@ static void made(struct cloud_change *change)
 static void ask_anew(struct cloud_change *change)
 {
 	cloud_step_new_job(change->job_id);
-	change->in_doubt = false;
+	change->in_doubt = change->sent = false;
 	change->unasked = true;
 	operation_back(change->operation, change->settling ? 1 : 0);
 }
@@ -542,6 +542,8 @@ static void submit(struct cloud_change *change)
 	if (!cloud_change_may_ask_or_wait(operation) || !has_time_or_wait(change))
 		return;
 	change->asked_ms = operation->asked_ms;
+	change->sent_before = change->sent || operation->resumed;
+	change->sent = true;
 	operation->untouched = change->unasked = false;
 	cloud_step_wait_call(operation,
 			     change->kind->submit(operation, *change->job_id, on_asked, change));

@@ -82,6 +82,8 @@ struct cloud_change {
 	char **job_id; /* in the context, and stored there */
 	/* the answer to a request got lost: the request may have arrived, or may still arrive */
 	bool in_doubt;
+	bool sent;        /* a request was made under this job id */
+	bool sent_before; /* before the last request there was another one, or a restart */
 	/* CloudStack has no request under the job id: it refused it, or none was made; not known
 	 * after a restart */
 	bool unasked;

@@ -384,10 +384,12 @@ static int may_ask(struct operation *operation, const struct cloud_volume *volum
  * this request. */
 static enum cloud_refusal on_refused(struct operation *operation, const struct err *err)
 {
-	if (detaching_of(operation)->change.in_doubt)
+	const struct cloud_change *change = &detaching_of(operation)->change;
+
+	if (change->in_doubt)
 		return REFUSAL_PASSES;
-	return operation_is_rerun(operation) && cloud_err_is_not_attached(err) ? REFUSAL_PASSES
-									       : REFUSAL_FAILS;
+	return change->sent_before && cloud_err_is_not_attached(err) ? REFUSAL_PASSES
+								     : REFUSAL_FAILS;
 }
 
 static int check_detached(struct operation *operation, const struct cloud_volume *volume,
