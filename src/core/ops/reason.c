@@ -16,6 +16,7 @@
 #include "core/engine/operation_table.h"
 #include "core/ops/check.h"
 #include "core/ops/fact_finder.h"
+#include "core/ops/ops.h"
 #include "core/ops/refusal.h"
 
 #define PATIENCE_MS 10000
@@ -66,6 +67,8 @@ void reason_fail(struct operation *operation, const struct err *err)
 	search = xnew(struct search);
 	search->operation = operation;
 	err_keep(&search->refusal, err);
+	/* What the step had to wait for has come; the search has an end of its own. */
+	loop_timer_clear(operation->ops->env->loop, &operation->deadline);
 	search->finder = facts_find(operation, wanted, false, PATIENCE_MS, on_facts, search);
 	operation_wait(operation, search, &kind);
 }
