@@ -8,9 +8,10 @@
  * often. Each job that ends teaches how long its kind takes (cloud_pace.h), and from then on the
  * queries are placed around the expected end. A job that fails does so early; so even a job that is
  * expected to take long is queried after the longest ordinary wait, and again when it has taken
- * three times as long. The poke makes the daemon quick: the kernel shows the new disk a moment
- * before CloudStack marks the job as done, so a caller that sees the disk wants a query now, and
- * the waits start over from the shortest, as the job is about to finish.
+ * three times as long, but at least twice a minute. The poke makes the daemon quick: the kernel
+ * shows the new disk a moment before CloudStack marks the job as done, so a caller that sees the
+ * disk wants a query now, and the waits start over from the shortest, as the job is about to
+ * finish.
  *
  * Only an answer ends a watch, or a query that is refused again and again (cloud_refusals.h). A
  * CloudStack that is away, slow or in trouble says nothing about the job, so the watch goes on with
@@ -200,7 +201,8 @@ static int64_t wait_expected(struct cloud_job *job)
 
 	if (job->gap_ms == 0 && left_ms > 0) {
 		if (2 * age > max_ms)
-			max_ms = 2 * age;
+			max_ms = 2 * age < trouble_max_ms(job->jobs) ? 2 * age
+								     : trouble_max_ms(job->jobs);
 		wait_ms = left_ms < max_ms ? left_ms : max_ms;
 		if (!job->was_poked)
 			return wait_ms;
@@ -219,6 +221,7 @@ static void job_again(struct cloud_job *job)
 	job->again = false;
 	job->poked = job->was_poked = true;
 	job->wait_ms = job->jobs->poll_min_ms;
+	job->gap_ms = 0;
 	job_due(job);
 }
 
@@ -418,7 +421,7 @@ static void scan_refused(struct cloud_jobs *jobs, const struct err *err)
 	scan_clear(&jobs->scan);
 	TAILQ_FOREACH(job, &jobs->watched, entry) {
 		job->in_scan = false;
-		if (job->due || job->again)
+		if (!job->query && (job->due || job->again))
 			job_query(job);
 	}
 }
