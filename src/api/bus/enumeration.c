@@ -18,7 +18,10 @@
 #include "base/log.h"
 
 #define SLICE_WEIGHT ((size_t)128 << 10) /* some hundred objects; two or three milliseconds */
+/* Calls that wait, in all and of one sender: every user may call, and none may shut out the others.
+ */
 #define CALLS_MAX 128
+#define CALLS_OF_SENDER_MAX 8
 
 struct enumeration_call {
 	TAILQ_ENTRY(enumeration_call) entry;
@@ -105,6 +108,30 @@ static void on_task(struct loop_task *task)
 	go_on(container_of(task, struct bus_enumeration, task));
 }
 
+static size_t count_of_sender(const struct bus_enumeration *enumeration, const char *sender)
+{
+	const struct enumeration_call *call;
+	size_t count = 0;
+
+	TAILQ_FOREACH(call, &enumeration->calls, entry)
+		count += streq(sd_bus_message_get_sender(call->m), sender);
+	return count;
+}
+
+static int check_room(const struct bus_enumeration *enumeration, const char *sender,
+		      struct err *err)
+{
+	if (enumeration->count == CALLS_MAX)
+		return err_set(err, ERR_TOO_MANY,
+			       "%d calls wait for all objects already; try again later", CALLS_MAX);
+	if (count_of_sender(enumeration, sender) == CALLS_OF_SENDER_MAX)
+		return err_set(
+			err, ERR_TOO_MANY,
+			"%d calls of yours wait for all objects already; await their answers",
+			CALLS_OF_SENDER_MAX);
+	return 0;
+}
+
 int bus_enumeration_ask(struct bus_enumeration *enumeration, sd_bus_message *m)
 {
 	struct enumeration_call *call;
@@ -114,11 +141,8 @@ int bus_enumeration_ask(struct bus_enumeration *enumeration, sd_bus_message *m)
 
 	if (!sd_bus_message_get_expect_reply(m))
 		return 1;
-	if (enumeration->count == CALLS_MAX) {
-		err_set(&err, ERR_TOO_MANY,
-			"%d clients wait for all objects already; try again later", CALLS_MAX);
+	if (check_room(enumeration, sd_bus_message_get_sender(m), &err) < 0)
 		return bus_reply_error(m, &err);
-	}
 	r = bus_copy_head(m, &head);
 	if (r < 0)
 		return r;
