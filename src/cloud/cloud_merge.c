@@ -4,10 +4,10 @@
  * Lists of one volume that travel together.
  *
  * Every operation looks at its volume before and after, so a thousand operations begun at once
- * would be a thousand lists of one volume each. Lists that are asked for in one turn of the loop, or
- * that have to wait for their turn on the wire, wait together: when the first of them has its turn,
- * one request carries them all (`ids`), and each caller gets its part of the answer, as if its list
- * had been sent alone. No list waits longer for the sake of the others.
+ * would be a thousand lists of one volume each. Lists that are asked for in one turn of the loop,
+ * or that have to wait for their turn on the wire, wait together: when the first of them has its
+ * turn, one request carries them all (`ids`), and each caller gets its part of the answer, as if
+ * its list had been sent alone. No list waits longer for the sake of the others.
  *
  * If CloudStack never knew one of the ids, it refuses the whole request; if it cannot read one of
  * the volumes, it fails. A list that got no certain answer in company is therefore sent again,
