@@ -47,6 +47,8 @@ def installable(folder):
 
 def first_packaged():
     """The oldest commit that has packages: what a machine may have installed before this one."""
+    if _said("git", "-C", TOP, "rev-parse", "--is-shallow-repository").strip() == "true":
+        raise RuntimeError("this clone has no history, so there is no older package: run git fetch --unshallow")
     return _said("git", "-C", TOP, "log", "--diff-filter=A", "--format=%H", "--", "data/debian/control").split()[-1]
 
 

@@ -252,6 +252,7 @@ static struct reply *ask_any(struct world *world, enum method_id id)
 	struct vm_volumes_args vms = { .vm_id = vm };
 	struct device_args device = { .device = name };
 	struct sync_args sync = { 0 };
+	struct reload_args reload = { 0 };
 	struct export_create_args export = { .volume_id = volume };
 	struct export_list_args exports = { .limit = 10 };
 	struct export_delete_args unexport = { .volume_id = volume };
@@ -285,6 +286,7 @@ static struct reply *ask_any(struct world *world, enum method_id id)
 		   : record == &mapping_list_args                               ? (void *)&mappings
 		   : record == &volume_get_args         ? (void *)&volume_get
 		   : record == &sync_args               ? (void *)&sync
+		   : record == &reload_args             ? (void *)&reload
 		   : record == &token_create_args       ? (void *)&token_create
 		   : record == &token_args              ? (void *)&token
 		   : record == &export_create_args      ? (void *)&export
