@@ -517,13 +517,17 @@ static void on_asked(void *arg, const struct cloud_result *result)
 }
 
 /* True: the request has nearly its whole time. False: the step has ended, and the run that follows
- * a new commit makes the request. */
+ * a new commit makes the request, however long that commit takes: a slow store would otherwise
+ * never let it. */
 static bool has_time_or_wait(struct cloud_change *change)
 {
 	int64_t now_ms = clock_mono_ms();
 
-	if (now_ms - change->operation->asked_ms <= LOOK_QUICK_MS)
+	if (change->recommitted || now_ms - change->operation->asked_ms <= LOOK_QUICK_MS) {
+		change->recommitted = false;
 		return true;
+	}
+	change->recommitted = true;
 	change->ready_ms = now_ms;
 	operation_store(change->operation);
 	return false;

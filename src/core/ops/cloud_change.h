@@ -91,6 +91,7 @@ struct cloud_change {
 	int64_t looked_ms;
 	/* clock_mono_ms(): the step was about to make the request then; 0: it was not */
 	int64_t ready_ms;
+	bool recommitted; /* the last commit was made to give the request its whole time */
 	/* clock_mono_ms(): the last request was asked for then, or before; 0 unknown */
 	int64_t asked_ms;
 	/* how the last request has ended by CloudStack's word; CLOUD_JOB_PENDING: not known */
