@@ -3,7 +3,8 @@
 
 A machine can be suspended, or a process stopped, at any moment. The request that the daemon then
 sends expires one time-out (2 s) after the commit: CloudStack refuses it, and the operation looks
-what there is and asks anew.
+what there is and asks anew. A daemon that sees how late it is commits once more before it asks; it
+does not see that only the server's clock went on.
 """
 
 import signal
@@ -63,9 +64,10 @@ def test_stopped_before_its_request(make_world, name, seconds):
         process.send_signal(signal.SIGCONT)
 
     record = world.daemon.completed({"id": told.result()})
-    asked = [r for r in world.cloud.requests() if r["command"] == command]
-    assert asked[0]["outcome"] == 401, asked
-    assert [r["outcome"] for r in asked].count(200) == 1, asked
+    outcomes = [r["outcome"] for r in world.cloud.requests() if r["command"] == command]
+    assert outcomes.count(200) == 1 and set(outcomes) <= {200, 401}, outcomes
+    if seconds == 600:
+        assert outcomes[0] == 401, outcomes
     world.cloud.wait_idle()
     jobs = Counter(job["command"] for job in world.cloud.state()["jobs"]) - jobs
     assert jobs[command] == 1, jobs
