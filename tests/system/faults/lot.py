@@ -34,7 +34,7 @@ class Lot:
         self.fault, self.times, self.window = fault, times, window
         self.calls = self.calls_of(fault)
         # With a request for everybody and no list of jobs, each call of each operation is made.
-        self.world = World(folder, cloud={"timeout": f"{TIMEOUT_MS}ms", "job_wait": "60s",
+        self.world = World(folder, cloud={"timeout": f"{TIMEOUT_MS}ms", "job_wait": "10min" if window else "60s",
                                           "parallel": 256, **(cloud or {})},
                            device={"wait": WAIT_IN_VAIN if fault.in_guest else WAIT})
         self.world.cloud.set(max_data_volumes=100, **(server or {}))
