@@ -134,8 +134,8 @@ class Rule:
                 "struck": self.struck}
 
 
-# A rule about one volume meets requests about that volume alone: one for several is refused as if an id
-# among them were unknown, and does not count.
+# A rule that strikes a number of times about one volume meets requests about that volume alone: one for several is
+# refused as if an id among them were unknown, and does not count.
 _ASK_ALONE = Rule("status", options={"code": 431, "text": "Unable to find the volumes by these ids"})
 
 
@@ -154,7 +154,8 @@ class FaultScript:
         it is one: a dict from group to rule."""
         due = {}
         with self._lock:
-            if len(volumes) > 1 and any(r.volume and r.waits_for(command, volumes) for r in self._rules):
+            if len(volumes) > 1 and any(r.volume and r.times and r.waits_for(command, volumes)
+                                        for r in self._rules):
                 return {_ASK_ALONE.group: _ASK_ALONE}
             for rule in self._rules:
                 if rule.group not in due and rule.strikes(command, volumes, name, makes_job):
