@@ -34,15 +34,12 @@ int tls_cannot_use(const char *path, struct err *err)
 	return -1;
 }
 
-/* -1 and err: there is no file at the path, or one that may hang its reader. */
-static int look_at(const char *path, struct err *err)
+int tls_identity_look(const char *path, struct stat *out, struct err *err)
 {
-	struct stat st;
-
-	if (stat(path, &st) < 0)
+	if (stat(path, out) < 0)
 		return err_set(err, ERR_INVALID, "%s cannot be used for TLS: %s", path,
 			       strerror(errno));
-	if (!S_ISREG(st.st_mode))
+	if (!S_ISREG(out->st_mode))
 		return err_set(err, ERR_INVALID, "%s cannot be used for TLS: it is no regular file",
 			       path);
 	return 0;
@@ -128,8 +125,10 @@ static int use_key(SSL_CTX *context, const char *cert, const char *path, struct 
 
 int tls_identity_read(SSL_CTX *context, const char *cert, const char *key, struct err *err)
 {
+	struct stat st;
+
 	ERR_clear_error();
-	if (look_at(cert, err) < 0 || look_at(key, err) < 0)
+	if (tls_identity_look(cert, &st, err) < 0 || tls_identity_look(key, &st, err) < 0)
 		return -1;
 	if (SSL_CTX_use_certificate_chain_file(context, cert) != 1)
 		return tls_cannot_use(cert, err);

@@ -7,6 +7,7 @@
 #include "base/err.h"
 
 struct ssl_ctx_st;
+struct stat;
 
 /*
  * Reads both into the context. -1 and ERR_INVALID, with the remedy, if a file is missing or no
@@ -16,6 +17,9 @@ struct ssl_ctx_st;
  */
 int tls_identity_read(struct ssl_ctx_st *context, const char *cert, const char *key,
 		      struct err *err);
+/* What tls_identity_read() asks of each file before it reads it. -1 and ERR_INVALID: there is no
+ * file at the path, or one that may hang its reader. */
+int tls_identity_look(const char *path, struct stat *out, struct err *err);
 /* The time of a handshake with a longer key is felt by other clients: 4,096 bits take 5 ms. */
 #define TLS_RSA_BITS_MAX 4096
 

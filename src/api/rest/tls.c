@@ -14,7 +14,6 @@
 #include "api/rest/tls.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent_ssl.h>
 #include <openssl/err.h>
@@ -55,17 +54,12 @@ struct rest_tls {
 
 /* ---- reading the files ---- */
 
-/* -1 and err: there is no file at the path, or one that may hang its reader. */
 static int look_at(const char *path, struct stamp *out, struct err *err)
 {
 	struct stat st;
 
-	if (stat(path, &st) < 0)
-		return err_set(err, ERR_INVALID, "%s cannot be used for TLS: %s", path,
-			       strerror(errno));
-	if (!S_ISREG(st.st_mode))
-		return err_set(err, ERR_INVALID, "%s cannot be used for TLS: it is no regular file",
-			       path);
+	if (tls_identity_look(path, &st, err) < 0)
+		return -1;
 	*out = (struct stamp){ st.st_dev, st.st_ino, st.st_ctim };
 	return 0;
 }
