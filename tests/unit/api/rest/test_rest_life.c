@@ -763,6 +763,20 @@ static int listening_socket(uint32_t host)
 	return fd;
 }
 
+/* With a socket that is passed to it. The group lets nobody in over a unix socket but root and the
+ * user. */
+static void open_passed(struct fixture *f, const char *listen, int fd)
+{
+	fixture_open(f, &(struct rest_options){ .listen = listen,
+						.passed = &fd,
+						.passed_count = 1,
+						.group = (gid_t)-1,
+						.group_name = "nobody",
+						.max_requests = 1,
+						.max_connections = 100,
+						.access = ACCESS_CHANGE });
+}
+
 static void test_an_activated_socket(void **state)
 {
 	struct fixture *f = *state;
@@ -771,12 +785,7 @@ static void test_an_activated_socket(void **state)
 
 	/* As a service manager passes it: blocking. */
 	assert_int_equal(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
-	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
-						.passed = &fd,
-						.passed_count = 1,
-						.max_requests = 1,
-						.max_connections = 100,
-						.access = ACCESS_CHANGE });
+	open_passed(f, "127.0.0.1:0", fd);
 	assert_int_not_equal(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
 	ask(f, "GET", "/health", NULL, NULL, &reply);
 	assert_int_equal(reply.status, 200);
@@ -808,13 +817,7 @@ static void test_connections_are_not_inherited(void **state)
 		_cleanup_reply_ struct reply reply;
 
 		if (is_passed)
-			fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
-								.passed = (int[]){ listening_socket(
-									INADDR_LOOPBACK) },
-								.passed_count = 1,
-								.max_requests = 1,
-								.max_connections = 100,
-								.access = ACCESS_CHANGE });
+			open_passed(f, "127.0.0.1:0", listening_socket(INADDR_LOOPBACK));
 		client_open(&c, f);
 		client_request(&c, "GET", "/health", NULL, NULL);
 		client_reply(&c, false, &reply);
@@ -861,12 +864,7 @@ static void test_an_activated_socket_that_lets_others_in(void **state)
 	refuse_socket(f, "unix:/run/x.sock, unix:/run/y.sock", listening_socket(INADDR_LOOPBACK),
 		      "disable volume-daemon.socket");
 	fd = listening_socket(INADDR_LOOPBACK);
-	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0 [::1]:0",
-						.passed = &fd,
-						.passed_count = 1,
-						.max_requests = 1,
-						.max_connections = 100,
-						.access = ACCESS_CHANGE });
+	open_passed(f, "127.0.0.1:0 [::1]:0", fd);
 }
 
 static void name_socket(int fd, char *out, size_t size)
@@ -922,14 +920,7 @@ static void test_an_activated_socket_outlives_a_drain(void **state)
 	assert_int_equal(bind(fd, (struct sockaddr *)&path, sizeof(path)), 0);
 	assert_int_equal(listen(fd, 1), 0);
 	kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
-						.passed = &fd,
-						.passed_count = 1,
-						.group = (gid_t)-1,
-						.group_name = "nobody",
-						.max_requests = 1,
-						.max_connections = 100,
-						.access = ACCESS_CHANGE });
+	open_passed(f, "127.0.0.1:0", fd);
 	rest_drain(f->rest);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&path, sizeof(path)), 0);
@@ -952,14 +943,7 @@ static void test_an_activated_unix_socket(void **state)
 	assert_int_equal(bind(fd, (struct sockaddr *)&path, sizeof(sa_family_t)), 0);
 	assert_int_equal(listen(fd, 1), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&path, &length), 0);
-	fixture_open(f, &(struct rest_options){ .listen = "127.0.0.1:0",
-						.passed = &fd,
-						.passed_count = 1,
-						.group = (gid_t)-1,
-						.group_name = "nobody",
-						.max_requests = 1,
-						.max_connections = 100,
-						.access = ACCESS_CHANGE });
+	open_passed(f, "127.0.0.1:0", fd);
 	connect_to(&c, f, (struct sockaddr *)&path, length);
 	client_text(&c, "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
 	client_reply(&c, false, &reply);
