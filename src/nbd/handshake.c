@@ -22,6 +22,7 @@
 #include <event2/bufferevent.h>
 #include <event2/bufferevent_ssl.h>
 #include <event2/event.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
@@ -353,11 +354,22 @@ static void take_greeting(struct handshake *handshake, const void *bytes)
 		send_go(handshake);
 }
 
+/* The engines write a reply in several pieces, and their kernel holds the second one back until the
+ * first is acknowledged (Nagle), for which ours would wait 40 ms. The kernel forgets the wish, so
+ * it is told after each read; a socket that is not TCP refuses it, and needs it not. */
+static void acknowledge_at_once(struct bufferevent *stream)
+{
+	int on = 1;
+
+	(void)setsockopt(bufferevent_getfd(stream), IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
+}
+
 static void on_read(struct bufferevent *stream, void *arg)
 {
 	struct evbuffer *input = bufferevent_get_input(stream);
 	struct handshake *handshake = arg;
 
+	acknowledge_at_once(stream);
 	while (handshake->take && handshake->stream == stream &&
 	       evbuffer_get_length(input) >= handshake->wanted) {
 		char bytes[DATA_MAX];
