@@ -57,6 +57,25 @@ static void judge_mapping(struct sim *sim, const char *where, const struct mappi
 			 mapping->volume_id, str_or(mapping->filesystem_uuid, "another disk"));
 }
 
+/* A volume's device, for clients, is made of its mapping at the moment of the question. So it is
+ * asked for when the mapping shows another device than the last time, not after each turn. */
+static void check_volume_shown(struct sim *sim, const struct mapping_record *mapping)
+{
+	const struct fake_volume *known = sim_volume(sim, mapping->volume_id);
+	char *path = known ? sim->shown_path[sim_number(known)] : NULL;
+	struct volume_record volume = { 0 };
+
+	if (path && streq(path, mapping->device_path))
+		return;
+	if (core_volume(sim->core, mapping->volume_id, &volume)) {
+		if (path)
+			snprintf(path, sizeof(sim->shown_path[0]), "%s", mapping->device_path);
+		judge(sim, "volume", volume.volume_id, volume.device_path);
+		judge_json(sim, "volume's linux_data", volume.volume_id, volume.linux_data);
+	}
+	record_clear(&volume_record, &volume);
+}
+
 void check_shown(struct sim *sim)
 {
 	const struct mapping *mapping;
@@ -65,16 +84,11 @@ void check_shown(struct sim *sim)
 		return;
 	for (mapping = mapping_first(sim->core->model); mapping; mapping = mapping_next(mapping)) {
 		struct mapping_record shown = { 0 };
-		struct volume_record volume = { 0 };
 
 		mapping_to_record(sim->core->model, mapping, &shown);
 		judge_mapping(sim, "mapping", &shown);
+		check_volume_shown(sim, &shown);
 		record_clear(&mapping_record, &shown);
-		if (core_volume(sim->core, mapping->record.volume_id, &volume)) {
-			judge(sim, "volume", volume.volume_id, volume.device_path);
-			judge_json(sim, "volume's linux_data", volume.volume_id, volume.linux_data);
-		}
-		record_clear(&volume_record, &volume);
 	}
 }
 

@@ -212,6 +212,7 @@ void sim_open(struct sim *sim)
 	struct err err = { 0 };
 
 	sim_say(sim, "the daemon starts");
+	memset(sim->shown_path, 0, sizeof(sim->shown_path));
 	sim->cloud = server_connect(&sim->server);
 	sim->core = core_new(sim->loop, &sim->options, sim->store, sim->cloud, &err);
 	if (sim->core)

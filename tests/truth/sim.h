@@ -154,6 +154,8 @@ struct sim {
 	bool wrong;        /* a wrong device was named, or opened */
 	/* the attachment that told last that its disk is ready, by the number in the volume's id */
 	char teller[VOLUMES_MAX + 1][48];
+	/* the device of a mapping for which the volume's was looked at, by the same number */
+	char shown_path[VOLUMES_MAX + 1][64];
 };
 
 /* the one that runs: chance and boot id of code that asks the machine */
