@@ -57,10 +57,14 @@ class Lines:
 
     def wait(self, fits, since=0, deadline=DEADLINE):
         """The first item from number `since` on that fits."""
-        found = []
+        found, seen = [], since
 
         def look():
-            found[:] = [item for item in self._items[since:] if fits(item)][:1]
+            # Each item once: a line that comes is no reason to look at all the others again.
+            nonlocal seen
+            while not found and seen < len(self._items):
+                found.extend(item for item in [self._items[seen]] if fits(item))
+                seen += 1
             return found or self._ended
 
         with self._changed:
