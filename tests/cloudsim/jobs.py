@@ -307,6 +307,8 @@ class JobRunner:
             if job.status != PENDING:
                 return
             job.work.abort()
+            if error:
+                job.work.failed()
             self._end_failed(job, error)
 
     def _end_failed(self, job, error):

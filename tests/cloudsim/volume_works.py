@@ -48,6 +48,9 @@ class Create(VolumeWork):
             self.volume.state, self.volume.path = "Ready", self.world.new_uuid()
         return super().finish()
 
+    def failed(self):
+        self.volume.state = "Destroy"
+
 
 class Rename(VolumeWork):
     def __init__(self, call, volume, name):

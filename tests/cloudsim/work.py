@@ -43,6 +43,9 @@ class Work:
     def abort(self):
         pass
 
+    def failed(self):
+        """Behind `abort`, unless the job is lost."""
+
     def in_guest(self, vm):
         """Is that the machine whose devices we make, and is it running?"""
         return vm == self.world.appliance and self.world.machines[vm].state == "Running"

@@ -231,7 +231,8 @@ static void ask_cloud(struct operation *operation)
 
 /* ---- await-job ---- */
 
-/* A job that is unknown need not have failed, so the volume decides. */
+/* A job that is unknown need not have failed, so the volume decides: CloudStack inserts it before
+ * the job begins, and destroys it if the job fails. */
 static int check_created(struct operation *operation, const struct cloud_volume *volume,
 			 struct err *err)
 {
@@ -240,16 +241,16 @@ static int check_created(struct operation *operation, const struct cloud_volume 
 	if (!volume)
 		return err_set(err, ERR_CLOUD,
 			       "CloudStack accepted the volume but does not have it");
-	if (context->change.end == CLOUD_JOB_FAILED)
+	if (context->change.end == CLOUD_JOB_FAILED || cloud_volume_is_destroyed(volume))
 		return err_set(err, ERR_CLOUD, "the volume is not used");
 	return 0;
 }
 
 static void await_job(struct operation *operation)
 {
-	static const struct cloud_change_kind creation = { .done = "created",
-							   .check = check_created,
-							   .can_undo = true };
+	static const struct cloud_change_kind creation = {
+		.done = "created", .check = check_created, .can_undo = true, .volume_tells = true
+	};
 	struct create_context *context = operation->context;
 
 	cloud_change_settle(&context->change, &creation, operation, &context->job_id);

@@ -33,3 +33,23 @@ def test_many_attaches_take_few_requests(make_world):
     assert asked["listVolumes"] <= MANY, asked
     assert 0 < asked["listAsyncJobs"] <= MANY, asked
     assert sum(asked.values()) <= 4 * MANY, asked
+
+
+def test_many_creates_take_few_requests(make_world):
+    """The volumes tell together that their jobs have made them; only a job that failed is asked itself."""
+    world = make_world(cloud={"poll_min": "100ms", "poll_max": "1s", "parallel": "4"})
+    world.cloud.set(job_delay=0.5)
+    world.cloud.set_faults([{"do": "job_fail", "command": "createVolume", "name": "broken"}])
+    world.cloud.clear_requests()
+    broken = world.daemon.create(name="broken")
+    begun = [world.daemon.create(name=f"new-{i}") for i in range(MANY)]
+    ended = [world.daemon.completed(operation) for operation in begun]
+    assert [record["response"]["name"] for record in ended] == [f"new-{i}" for i in range(MANY)]
+    assert world.daemon.failed(broken)["error_code"] == "CLOUDSTACK_ERROR"
+    assert len(world.data_volumes()) == MANY
+
+    asked = Counter(r["command"] for r in world.cloud.requests())
+    assert asked["createVolume"] == MANY + 1 and asked["updateVolume"] == MANY
+    # The failed one and those that are left when few are.
+    assert asked["queryAsyncJobResult"] <= MANY / 4, asked
+    assert sum(asked.values()) <= 4 * MANY, asked
