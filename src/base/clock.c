@@ -12,7 +12,6 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <time.h>
 
 static atomic_bool test_on;
@@ -114,9 +113,19 @@ bool clock_is_test(void)
 	return atomic_load(&test_on);
 }
 
+/* So many digits, and then the character. */
+static char *put_digits(char *out, int value, int count, char then)
+{
+	for (int i = count - 1; i >= 0; i--, value /= 10)
+		out[i] = (char)('0' + value % 10);
+	out[count] = then;
+	return out + count + 1;
+}
+
+/* Answers hold many times, so without printf(). */
 void time_format(int64_t wall_ms, char out[TIME_TEXT_SIZE])
 {
-	char text[80];
+	char *end = out;
 	struct tm tm;
 	time_t seconds;
 	int ms;
@@ -127,10 +136,15 @@ void time_format(int64_t wall_ms, char out[TIME_TEXT_SIZE])
 	ms = (int)(((wall_ms % 1000) + 1000) % 1000);
 	seconds = (wall_ms - ms) / 1000;
 	gmtime_r(&seconds, &tm);
-	snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900,
-		 tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, ms);
-	assert(strlen(text) == TIME_TEXT_SIZE - 1);
-	memcpy(out, text, TIME_TEXT_SIZE);
+	end = put_digits(end, tm.tm_year + 1900, 4, '-');
+	end = put_digits(end, tm.tm_mon + 1, 2, '-');
+	end = put_digits(end, tm.tm_mday, 2, 'T');
+	end = put_digits(end, tm.tm_hour, 2, ':');
+	end = put_digits(end, tm.tm_min, 2, ':');
+	end = put_digits(end, tm.tm_sec, 2, '.');
+	end = put_digits(end, ms, 3, 'Z');
+	*end = '\0';
+	assert(end == out + TIME_TEXT_SIZE - 1);
 }
 
 /* Exactly count digits, then the character `then` unless that is 0. */

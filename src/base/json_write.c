@@ -100,11 +100,32 @@ static bool is_plain(char c)
 	return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
 }
 
+/* Nearly all strings hold nothing that has to be escaped. */
+static void put_plain(struct buf *out, const char *text, size_t length)
+{
+	char *to;
+
+	buf_reserve(out, length + 2);
+	to = out->data + out->length;
+	to[0] = '"';
+	memcpy(to + 1, text, length);
+	to[length + 1] = '"';
+	to[length + 2] = '\0';
+	out->length += length + 2;
+}
+
 static void put_string(struct buf *out, const char *text)
 {
-	const char *run = text; /* start of the bytes to copy unchanged */
-	size_t left = strlen(text);
+	const char *run = text, *begin = text; /* run: start of the bytes to copy unchanged */
+	size_t left;
 
+	while (is_plain(*text))
+		text++;
+	if (!*text) {
+		put_plain(out, begin, (size_t)(text - begin));
+		return;
+	}
+	left = strlen(text);
 	buf_add_char(out, '"');
 	for (;;) {
 		uint32_t code;
@@ -160,16 +181,29 @@ void json_put_member(struct json_writer *w, const char *name, const char *text)
 	json_put_text(w, text);
 }
 
+static void put_number(struct json_writer *w, bool is_negative, uint64_t value)
+{
+	char digits[24];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + value % 10);
+		value /= 10;
+	} while (value > 0);
+	if (is_negative)
+		digits[--at] = '-';
+	begin_value(w);
+	buf_add(w->out, digits + at, sizeof(digits) - at);
+}
+
 void json_put_int(struct json_writer *w, int64_t value)
 {
-	begin_value(w);
-	buf_printf(w->out, "%" PRId64, value);
+	put_number(w, value < 0, value < 0 ? -(uint64_t)value : (uint64_t)value);
 }
 
 void json_put_uint(struct json_writer *w, uint64_t value)
 {
-	begin_value(w);
-	buf_printf(w->out, "%" PRIu64, value);
+	put_number(w, false, value);
 }
 
 void json_put_bool(struct json_writer *w, bool value)
