@@ -154,11 +154,15 @@ def configure(run, sim, disks, scan="2s", poll="20ms", engine="none", store=None
 @contextlib.contextmanager
 def serving(build, run, sim, disks, descriptors=1024, **settings):
     """A fresh daemon that knows the volumes of the cloud; settings: those of `configure`."""
-    for stale in run.glob("bench.db*"):
-        stale.unlink()
+    clear_store(run)
     with started(build, run, configure(run, sim, disks, **settings), descriptors) as daemon:
         wait_for_volumes(daemon, sim)
         yield daemon
+
+
+def clear_store(run):
+    for stale in run.glob("bench.db*"):
+        stale.unlink()
 
 
 @contextlib.contextmanager
@@ -193,13 +197,20 @@ def wait_for_volumes(daemon, sim):
 
 
 def count_volumes(daemon):
-    count, path = 0, "/api/v1/volumes?limit=1000"
+    first = path = "/api/v1/volumes?limit=1000"
+    count = 0
     while path:
-        with urllib.request.urlopen(daemon.url + path, timeout=PATIENCE) as reply:
-            count += len(json.load(reply)["volumes"])
-            following = re.match(r'<(.*)>; rel="next"$', reply.headers.get("Link", ""))
-        path = following and following[1]
+        answer = daemon.ask("GET", path)
+        count += answer["count"]
+        path = f"{first}&cursor={answer['next_cursor']}" if answer.get("next_cursor") else None
     return count
+
+
+def metric(daemon, name):
+    """The sum of all samples of that name."""
+    with urllib.request.urlopen(f"{daemon.url}/metrics", timeout=PATIENCE) as reply:
+        return sum(float(value) for value in
+                   re.findall(rf"^{name}(?:{{.*}})? (\S+)$", reply.read().decode(), re.M))
 
 
 # -- the costs of a process

@@ -59,6 +59,7 @@ class Figure:
     ratio: float | None = None
     aim: Aim | None = None
     how: str = ""
+    beside: str = ""    # what went on beside it, and is not in the figure
 
     @property
     def difference(self):
@@ -68,12 +69,12 @@ class Figure:
         cells = [self.what, number(self.ours, self.unit), number(self.reference, self.unit),
                  "" if self.ratio is None else f"{self.ratio:.2f}",
                  self.aim.text(self.unit) if self.aim else "",
-                 ("yes" if self.aim.is_met(self) else "**no**") if self.aim else "", self.how]
+                 ("yes" if self.aim.is_met(self) else "**no**") if self.aim else "", self.beside, self.how]
         return f"| {' | '.join(cells)} |"
 
 
-HEAD = ("| row | ours | reference | ratio | aim | met | measured |\n"
-        "|---|---|---|---|---|---|---|")
+HEAD = ("| row | ours | reference | ratio | aim | met | not counted | measured |\n"
+        "|---|---|---|---|---|---|---|---|")
 
 
 def number(value, unit):
