@@ -40,7 +40,7 @@ def appliance(tmp_path_factory):
         pytest.fail(f"{build} cannot be installed:\n{install.stdout}{install.stderr}")
     programs = tree / PROGRAMS.relative_to("/")
     programs.mkdir(parents=True, exist_ok=True)
-    for name in ("devmap_check", "swap_pause"):
+    for name in ("completion_delay", "devmap_check", "swap_pause"):
         shutil.copy(Path(build, "tests/system/lab", name), programs)
     folder = tmp_path_factory.mktemp("appliance")
     with Appliance(folder, cloudsim.APPLIANCE_VM, ROOT_VOLUME, overlay=tree) as vm:

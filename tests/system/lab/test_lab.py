@@ -8,12 +8,15 @@ plugging out of the cloud's hands (the `no_plug` fault) and doing it at the chos
 """
 
 import json
+import statistics
 
 import cloudsim
 import pytest
 
 from .product import BUS_NAME, EXIT_CONFLICT, EXIT_NOT_FOUND
-from .scene import device_of, node, pattern, wait_served
+from .scene import PROGRAMS, device_of, node, pattern, wait_served
+
+DELAYS = 9      # an odd number, for the median
 
 
 def no_plug(volume):
@@ -72,6 +75,26 @@ def test_two_attaches_at_once_when_the_second_device_comes_first(lab):
     assert devices == ["/dev/vdc", "/dev/vdb"]
     assert lab.contents(devices[0]) == pattern(first)
     assert lab.contents(devices[1]) == pattern(second)
+
+
+@pytest.mark.usefixtures("kernel_names_only")
+def test_a_disk_that_comes_completes_its_attach_soon(lab, record_property):
+    """The guest's clock tells how long after the kernel's event; that is told, not judged."""
+    lab.product.await_cloud()
+    told = lab.vm.spawn("completion-delay", f"exec {PROGRAMS}/completion_delay")
+    lab.vm.wait_output(told, "listening")
+    for _ in range(DELAYS):
+        volume = lab.new_volume()
+        operation, = attach_until_devices_missing(lab, volume)
+        lab.plug(volume)
+        assert device_of(lab.wait(operation)) == "/dev/vdb"
+        lab.product.volumectl("detach", volume)
+    lab.vm.run("systemctl stop completion-delay")
+    delays = [int(line.split()[1]) / 1000 for line in lab.vm.read_file(told).decode().splitlines()
+              if line.startswith("completed")]
+    assert len(delays) == DELAYS
+    record_property("figure", f"kernel event to OperationCompleted: {statistics.median(delays):.1f} ms, median of "
+                              f"{DELAYS}, {min(delays):.1f} to {max(delays):.1f}")
 
 
 def test_a_name_used_again_is_another_volume(lab):
