@@ -7,9 +7,10 @@
 
 The daemon itself runs under valgrind's callgrind, and clients make it go each path many times. Only instructions of the
 daemon's own functions count, not those of libraries. Unlike times they hardly depend on the machine and on what else
-runs there, but on the compiler: counts.json has a part for each version. With a compiler that it does not know, or on a
-machine that is too busy for the daemon to work, nothing is compared, and a line says so. VOLD_BUILD names the build,
-which has to be one with the default options.
+runs there, but on the compiler: counts.json has a part for each version. With a compiler that it does not know, nothing
+is compared, and a line says so. If the daemon refuses requests all the time, as on a machine that is too busy for it,
+everything is counted once more, and then that is a failure. VOLD_BUILD names the build, which has to be one with the
+default options.
 """
 
 import argparse
@@ -85,7 +86,7 @@ def own_costs(dump, binary):
 # -- the paths
 
 class Busy(Exception):
-    """A machine that is so busy that the daemon did something else than what it was asked for."""
+    """A machine that is so busy that the daemon did something else than what it was asked for, and what."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class World:
         answer = self.http.getresponse()
         text = answer.read()
         if answer.status in (429, 503):
-            raise Busy
+            raise Busy(f"{verb} {path}: {answer.status} {text.decode()}")
         if answer.status not in (200, 201):
             raise BenchError(f"{verb} {path}: {text}")
         return text
@@ -169,14 +170,16 @@ def count(build, run):
 
 def begin_long_attach(world):
     for _ in range(TRIES):
-        with contextlib.suppress(Busy, OSError, http.client.HTTPException):
+        try:
             world.http.close()
             return world.ask(f"/volumes/{world.volumes[0]}/attach", "POST", {"vm_id": ids.OTHER_VM})
-    raise Busy
+        except (Busy, OSError, http.client.HTTPException) as error:
+            last = error
+    raise Busy(last)
 
 
 def count_path(profile, world, times, wanted, walk):
-    batches = []
+    batches, last = [], None
     for batch in range(TRIES * wanted):
         try:
             # The daemon closes a connection that has been quiet for half a minute.
@@ -185,12 +188,23 @@ def count_path(profile, world, times, wanted, walk):
             profile.take()
             for turn in range(times):
                 walk(world, batch * times + turn)
-        except (Busy, OSError, http.client.HTTPException, subprocess.CalledProcessError):
+        except (Busy, OSError, http.client.HTTPException, subprocess.CalledProcessError) as error:
+            last = error
             continue
         batches.append({function: cost / times for function, cost in profile.take().items()})
         if len(batches) == wanted:
             return min(batches, key=lambda costs: sum(costs.values()))
-    raise Busy
+    raise Busy(last)
+
+
+def count_or_again(build):
+    for _ in range(2):
+        try:
+            with tempfile.TemporaryDirectory(prefix="volume-counts.") as run:
+                return count(build, Path(run))
+        except Busy as busy:
+            print(f"counts: the daemon did not do what it was asked for: {busy}")
+    return None
 
 
 # -- comparing
@@ -222,12 +236,10 @@ def main():
     if version not in kept and not options.update:
         print(f"counts: skipped: {KEPT.name} has no part for {version}")
         return 0
-    try:
-        with tempfile.TemporaryDirectory(prefix="volume-counts.") as run:
-            counted = count(build, Path(run))
-    except Busy:
-        print("counts: skipped: the machine is too busy, so the daemon refuses requests")
-        return 0
+    counted = count_or_again(build)
+    if not counted:
+        print("counts: nothing could be compared")
+        return 1
     if options.update:
         kept[version] = {path: round(sum(costs.values())) for path, costs in counted.items()}
         KEPT.write_text(json.dumps(kept, indent=2) + "\n")
