@@ -16,7 +16,8 @@
  * A user can fill a namespace with mounts, and make many namespaces. So the lists are read in
  * pieces, ours and the first process's to their end, and the others until OTHERS_BYTES_MAX and
  * NAMESPACES_MAX. They only tell where a disk is mounted. Whether it is mounted tells the claim,
- * which the kernel refuses while any namespace has the disk mounted (usage_open.c).
+ * which the kernel refuses while any namespace has the disk mounted (usage_open.c). So the others
+ * are not read at all while the disk can be claimed.
  *
  * The root file system is found the same way, as a mount at "/" on one of the nodes, in our
  * namespace and in that of the first process. The root of another namespace is the root of a
@@ -283,6 +284,25 @@ static int scan_namespace_of(struct mounts *mounts, int pid)
 	return r;
 }
 
+static bool may_be_mounted_elsewhere(const struct usage_report *report)
+{
+	return report->kind != USAGE_NONE || !usage_can_be_claimed(report);
+}
+
+static int scan_namespaces(struct mounts *mounts, const int *pids, size_t count)
+{
+	size_t first = count > 0 && pids[0] == 1 ? 1 : 0;
+	int r = scan_own_namespace(mounts);
+
+	if (r == 0 && first)
+		r = scan_namespace_of(mounts, pids[0]);
+	if (r < 0 || !may_be_mounted_elsewhere(mounts->report))
+		return r;
+	for (size_t i = first; i < count && r == 0; i++)
+		r = scan_namespace_of(mounts, pids[i]);
+	return r;
+}
+
 int usage_find_mounts(struct usage_report *report, const int *pids, size_t count)
 {
 	struct mounts *mounts = xnew(struct mounts);
@@ -292,9 +312,7 @@ int usage_find_mounts(struct usage_report *report, const int *pids, size_t count
 	mounts->bytes_left = OTHERS_BYTES_MAX;
 	mounts->piece = xmalloc(PIECE_BYTES);
 	mounts->line = xmalloc(LINE_BYTES + 1);
-	r = scan_own_namespace(mounts);
-	for (size_t i = 0; i < count && r == 0; i++)
-		r = scan_namespace_of(mounts, pids[i]);
+	r = scan_namespaces(mounts, pids, count);
 	for (size_t i = 0; i < mounts->known_count; i++)
 		free(mounts->known[i].point);
 	free(mounts->piece);

@@ -5,6 +5,6 @@
 
 #include "disk/usage_report.h"
 
-/* In the mount namespaces of this process and of those in pids. */
+/* In the mount namespaces of this process and of those in pids, which are in ascending order. */
 int usage_find_mounts(struct usage_report *report, const int *pids, size_t count);
 int usage_find_swaps(struct usage_report *report);

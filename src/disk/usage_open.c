@@ -284,15 +284,33 @@ static bool is_needed(const struct usage_report *report, int error)
 	return usage_is_shortage(error) || report->mounts_unread;
 }
 
+static char *path_of(const struct usage_report *report, const struct usage_node *node)
+{
+	return xasprintf("%s/%s", report->dev_root, node->path + strlen("/dev/"));
+}
+
+/* -1 and errno if the kernel refuses it, or if it cannot be tried. */
+static int try_claim(const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_EXCL | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	return fd < 0 ? -1 : 0;
+}
+
+bool usage_can_be_claimed(const struct usage_report *report)
+{
+	_cleanup_free_ char *path = path_of(report, claimable(report));
+
+	return try_claim(path) == 0;
+}
+
 int usage_find_claim(struct usage_report *report)
 {
 	const struct usage_node *node = claimable(report);
-	_cleanup_free_ char *path =
-		xasprintf("%s/%s", report->dev_root, node->path + strlen("/dev/"));
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_EXCL | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	_cleanup_free_ char *path = path_of(report, node);
 	char label[USAGE_NODE_LABEL_SIZE];
 
-	if (fd >= 0)
+	if (try_claim(path) == 0)
 		return 0;
 	if (errno != EBUSY)
 		return is_needed(report, errno) ? usage_cannot_read(report, path) : 0;

@@ -2,8 +2,9 @@
 
 /*
  * One scan: the pile of devices that stands on the disk, then the users of each. Open descriptors
- * come after the other users, because they alone may be gone in a moment. The claim is tried last
- * and only if no user was found, since a claim opens the disk.
+ * come after the other users, because they alone may be gone in a moment. The claim is tried last,
+ * so that it covers the time of the scan, and only if no user was found, since a claim opens the
+ * disk.
  */
 
 #include "disk/usage_scan.h"

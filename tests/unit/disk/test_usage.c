@@ -507,6 +507,29 @@ static void test_endless_namespace(void **state)
 	expect_error(scene, "vdb", ERR_UNAVAILABLE);
 }
 
+/* A disk that can be claimed is mounted nowhere, so the lists of others need not be read. */
+static void test_claim_spares_namespaces(void **state)
+{
+	struct scene *scene = *state;
+
+	process(scene, "701", "mysqld", "4026532701", "30 26 254:16 / /db rw - ext4 /dev/vdb rw\n");
+	tree_write(&scene->tree, "dev/vdb", "");
+	expect(scene, "vdb", USAGE_NONE, "");
+	claimed = "vdb";
+	expect(scene, "vdb", USAGE_HELD,
+	       "mounted at /db in the mount namespace of pid 701 (mysqld)");
+	/* With a user here, all are named. */
+	claimed = NULL;
+	mounts(scene, "30 26 254:16 / /mnt/x rw - ext4 /dev/vdb rw\n");
+	expect(scene, "vdb", USAGE_HELD,
+	       "mounted at /mnt/x, mounted at /db in the mount namespace of pid 701 (mysqld)");
+	/* The first process's namespace is this system's. */
+	mounts(scene, "");
+	process(scene, "1", "systemd", "4026531840", "26 1 254:16 / / rw - ext4 /dev/vdb rw\n");
+	expect_among(scene, "vdb", USAGE_ROOT,
+		     "mounted at / in the mount namespace of pid 1 (systemd)");
+}
+
 /* What a lack of descriptors hides is not taken for no user. */
 static void test_lack_of_descriptors(void **state)
 {
@@ -607,6 +630,7 @@ int main(void)
 		TEST(source_is_no_use),
 		TEST(long_lines),
 		TEST(endless_namespace),
+		TEST(claim_spares_namespaces),
 		TEST(lack_of_descriptors),
 		TEST(a_user_hides_only_own_use),
 		TEST(real),
