@@ -3,8 +3,9 @@
 /*
  * The rights of the daemon's keys. CloudStack is asked for each command by its name, since its list
  * of all commands takes megabytes, and for the project of cloud.project_id. The questions are asked
- * when a client asks, side by side; clients that come meanwhile share their answers. A question
- * without an answer leaves its own row unknown, and no other.
+ * when a client asks, a few at a time, so that the requests of operations need not wait behind all
+ * of them and CloudStack's limit of requests is left to others; clients that come meanwhile share
+ * the answers. A question without an answer leaves its own row unknown, and no other.
  */
 
 #include "core/methods/cloud_rights.h"
@@ -20,6 +21,7 @@
 /* All answers together; existing clients give up after 30 s. */
 #define PATIENCE_MS 15000
 #define RIGHTS_MAX 48
+#define AT_ONCE 4
 
 /* Of two commands with one effect, one is enough. */
 static const char *const alternatives[][2] = { { "destroyVolume", "deleteVolume" } };
@@ -27,7 +29,7 @@ static const char *const alternatives[][2] = { { "destroyVolume", "deleteVolume"
 /* One row, and the question for it. */
 struct question {
 	struct cloud_rights *rights;
-	struct cloud_call *call; /* NULL: answered */
+	struct cloud_call *call; /* NULL: not asked yet, or answered */
 	struct right_record right;
 };
 
@@ -41,7 +43,7 @@ struct asker {
 struct cloud_rights {
 	struct env *env;
 	struct question questions[RIGHTS_MAX];
-	size_t count, open;
+	size_t count, asked, answered; /* in the order of the questions */
 	struct loop_timer patience;
 	TAILQ_HEAD(, asker) askers;
 };
@@ -54,7 +56,7 @@ static void clear(struct cloud_rights *rights)
 		record_clear(&right_record, &rights->questions[i].right);
 	}
 	loop_timer_clear(rights->env->loop, &rights->patience);
-	rights->count = rights->open = 0;
+	rights->count = rights->asked = rights->answered = 0;
 }
 
 /* ---- the answer ---- */
@@ -121,7 +123,7 @@ static void on_impatient(struct loop_timer *timer)
 	struct cloud_rights *rights = container_of(timer, struct cloud_rights, patience);
 
 	for (size_t i = 0; i < rights->count; i++) {
-		if (rights->questions[i].call)
+		if (rights->questions[i].call || i >= rights->asked)
 			str_set(&rights->questions[i].right.text,
 				"CloudStack's answer did not come in time");
 	}
@@ -129,6 +131,8 @@ static void on_impatient(struct loop_timer *timer)
 }
 
 /* ---- the questions ---- */
+
+static void go_on(struct cloud_rights *rights);
 
 static void on_answer(struct question *question, const struct cloud_result *result, bool allowed)
 {
@@ -139,8 +143,8 @@ static void on_answer(struct question *question, const struct cloud_result *resu
 		right->allowed = allowed ? RIGHT_YES : RIGHT_NO;
 	else
 		str_set(&right->text, result->err.text);
-	if (--question->rights->open == 0)
-		end(question->rights);
+	question->rights->answered++;
+	go_on(question->rights);
 }
 
 static void on_command(void *arg, const struct cloud_result *result)
@@ -158,8 +162,8 @@ static void on_project(void *arg, const struct cloud_result *result)
 	on_answer(question, result, result->count > 0);
 }
 
-static struct question *add(struct cloud_rights *rights, const char *name, enum right_kind kind,
-			    const char *needed_to)
+static struct right_record *add(struct cloud_rights *rights, const char *name, enum right_kind kind,
+				const char *needed_to)
 {
 	struct question *question = &rights->questions[rights->count++];
 
@@ -173,31 +177,44 @@ static struct question *add(struct cloud_rights *rights, const char *name, enum 
 			.needed_to = xstrdup(needed_to),
 		},
 	};
-	rights->open++;
-	return question;
+	return &question->right;
 }
 
 static void add_command(void *arg, const char *name, const char *what, bool for_checks)
 {
-	struct cloud_rights *rights = arg;
-	struct question *question = add(rights, name, RIGHT_COMMAND, what);
-
-	question->right.for_checks = for_checks;
-	question->call = cloud_find_command(rights->env->cloud, name, on_command, question);
+	add(arg, name, RIGHT_COMMAND, what)->for_checks = for_checks;
 }
 
-static void ask_all(struct cloud_rights *rights)
+static void ask(struct question *question)
+{
+	struct cloud *cloud = question->rights->env->cloud;
+	const char *name = question->right.name;
+
+	if (question->right.kind == RIGHT_PROJECT)
+		question->call = cloud_find_project_limits(cloud, name, on_project, question);
+	else
+		question->call = cloud_find_command(cloud, name, on_command, question);
+}
+
+static void go_on(struct cloud_rights *rights)
+{
+	if (rights->answered == rights->count) {
+		end(rights);
+		return;
+	}
+	while (rights->asked < rights->count && rights->asked - rights->answered < AT_ONCE)
+		ask(&rights->questions[rights->asked++]);
+}
+
+static void begin(struct cloud_rights *rights)
 {
 	const char *project_id = rights->env->options.project_id;
-	struct question *question;
 
 	loop_deadline_set(rights->env->loop, &rights->patience, PATIENCE_MS);
 	cloud_each_command(add_command, rights);
-	if (str_empty(project_id) || streq(project_id, CLOUD_ALL_PROJECTS))
-		return;
-	question = add(rights, project_id, RIGHT_PROJECT, "see the volumes of the project");
-	question->call =
-		cloud_find_project_limits(rights->env->cloud, project_id, on_project, question);
+	if (!str_empty(project_id) && !streq(project_id, CLOUD_ALL_PROJECTS))
+		add(rights, project_id, RIGHT_PROJECT, "see the volumes of the project");
+	go_on(rights);
 }
 
 void right_list(struct call *call)
@@ -216,7 +233,7 @@ void right_list(struct call *call)
 	TAILQ_INSERT_TAIL(&rights->askers, asker, entry);
 	call_wait(call, asker, asker_free);
 	if (rights->count == 0)
-		ask_all(rights);
+		begin(rights);
 }
 
 /* ---- life ---- */

@@ -124,6 +124,19 @@ def test_rights_of_the_keys(make_world):
     assert rights["createVolume"]["allowed"] == "yes" and rights["deleteVolume"]["allowed"] == "unneeded"
 
 
+def test_rights_are_asked_for_a_few_at_a_time(make_world):
+    """So that no operation has to wait behind all of them."""
+    world = make_world()
+    world.cloud.set_faults([{"do": "slow", "seconds": 3600, "command": "listApis", "times": 0}])
+    with world.daemon.ctl_start("rights", "--json") as asking:
+        world.cloud.wait_request("listApis", 4)
+        world.attached()
+        assert sum(request["command"] == "listApis" for request in world.cloud.requests()) == 4
+        world.cloud.set_faults([])
+        assert asking.wait() == 0
+    assert len(json.loads("".join(asking.out.all()))) > 20
+
+
 def test_a_right_that_only_checks_need(make_world):
     world = make_world()
     world.cloud.put_account("admin", forbidden=("listHypervisorCapabilities",))
