@@ -485,8 +485,7 @@ static void apply_settings(void *arg, enum reload_effect effect)
 	}
 	rest_options(daemon, &rest);
 	rest_set_limits(daemon->rest, &rest);
-	/* The log and health tell if it is of no use. */
-	rest_reload_certificate(daemon->rest, NULL);
+	rest_renew_certificate(daemon->rest);
 	free(daemon->rest_access);
 	daemon->rest_access = who_may_use_rest(daemon->settings, daemon->passed_unix);
 	core_options(daemon, &core);

@@ -70,8 +70,9 @@ int rest_port(const struct rest *rest);
 /* The n-th address, from 0, as "http://127.0.0.1:8090", with https, or "unix:/path"; false: there
  * are fewer. */
 bool rest_address(const struct rest *rest, size_t n, char *out, size_t size);
-/* Reads the certificate anew (tls.h); 0 if there is none. -1 and err: the earlier one stays. */
-int rest_reload_certificate(struct rest *rest, struct err *err);
+/* Looks soon whether the files of the certificate are still those in use, and reads new ones
+ * (tls.h). Health and the log say if these are of no use. */
+void rest_renew_certificate(struct rest *rest);
 /* accept nothing more; answers carry Connection: close, long polls are answered now */
 void rest_drain(struct rest *rest);
 size_t rest_in_flight(const struct rest *rest);

@@ -682,9 +682,10 @@ int rest_check_certificate(const char *tls_dir, struct err *err)
 	return rest_tls_check(tls_dir, err);
 }
 
-int rest_reload_certificate(struct rest *rest, struct err *err)
+void rest_renew_certificate(struct rest *rest)
 {
-	return rest->tls ? rest_tls_reload(rest->tls, err) : 0;
+	if (rest->tls)
+		rest_tls_look(rest->tls);
 }
 
 /* The addresses stay until a restart, also if the configuration has others by now. */

@@ -2,10 +2,12 @@
 
 /*
  * A certificate is renewed while the daemon runs, by a program that replaces its files and tells
- * nobody. So a new connection looks whether the files are still those that were read, and uses the
- * new ones. If these are of no use, for example because only one of the two is there yet, the
- * earlier ones stay in use until the next look. Nobody looks at a certificate that is not renewed,
- * so health says it some days before it expires.
+ * nobody. So a new connection begins a look whether the files are still those that were read, and
+ * connections that come after the look use the new ones. A thread looks and reads, since a file can
+ * lie on a server that does not answer; the connection itself does not wait for it. If the files
+ * are of no use, for example because only one of the two is there yet, the earlier ones stay in use
+ * until the next look. Nobody looks at a certificate that is not renewed, so health says it some
+ * days before it expires.
  *
  * libevent's streams encrypt at once what is written to them, and call back from within. So their
  * callbacks are deferred: no connection ends inside the function that wrote to it.
@@ -25,9 +27,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "io/blocking.h"
 #include "io/tls_identity.h"
 
 #define LOOK_MS 1000
+#define READ_MS 30000
+#define HUNG_MAX 2
 #define EXPIRY_LOOK_MS INT64_C(3600000)
 /* Forward secrecy and encryption that is authenticated; TLS 1.3 has no other. */
 #define CIPHERS_1_2 "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -39,13 +44,30 @@ struct stamp {
 	struct timespec changed;
 };
 
-struct rest_tls {
-	struct loop *loop;
+/* The two files, and what they hold. */
+struct identity {
 	char *cert, *key; /* paths */
 	struct stamp cert_stamp, key_stamp;
-	SSL_CTX *context;
+	SSL_CTX *context; /* NULL: not read */
+};
+
+/* A look at the files, on the thread. */
+struct look {
+	struct identity used; /* without the context */
+	struct identity fresh;
+	enum { LOOK_REFUSED, LOOK_SAME, LOOK_FRESH } outcome;
+	struct err err; /* of LOOK_REFUSED */
+};
+
+struct rest_tls {
+	struct loop *loop;
+	struct identity used;
+	struct blocking_pool *pool;
+	struct blocking_call call;
+	bool looking;
+	bool again; /* a look was asked for while one was under way */
 	int64_t looked_ms;
-	char *refused; /* why files that are newer are not used; NULL: there are none */
+	char *refused; /* why the last look changed nothing, for people; NULL: all is well */
 	char *words;   /* as told last */
 	rest_tls_changed_fn changed;
 	void *arg;
@@ -83,26 +105,57 @@ static SSL_CTX *context_new(void)
 	return context;
 }
 
-/* 1: the files are those that are in use. */
-static int load(struct rest_tls *tls, struct err *err)
+static void set_paths(struct identity *identity, const char *dir)
 {
-	struct stamp cert = { 0 }, key = { 0 };
-	SSL_CTX *context;
+	identity->cert = xasprintf("%s/server-cert.pem", dir);
+	identity->key = xasprintf("%s/server-key.pem", dir);
+}
 
-	if (look_at(tls->cert, &cert, err) < 0 || look_at(tls->key, &key, err) < 0)
-		return -1;
-	if (tls->context && is_same(&cert, &tls->cert_stamp) && is_same(&key, &tls->key_stamp))
-		return 1;
-	context = context_new();
-	if (tls_identity_read(context, tls->cert, tls->key, err) < 0) {
+static void identity_clear(struct identity *identity)
+{
+	SSL_CTX_free(identity->context);
+	free(identity->cert);
+	free(identity->key);
+	*identity = (struct identity){ 0 };
+}
+
+static int look_at_both(struct identity *identity, struct err *err)
+{
+	return look_at(identity->cert, &identity->cert_stamp, err) < 0 ||
+			       look_at(identity->key, &identity->key_stamp, err) < 0
+		       ? -1
+		       : 0;
+}
+
+static int read_both(struct identity *identity, struct err *err)
+{
+	SSL_CTX *context = context_new();
+
+	if (tls_identity_read(context, identity->cert, identity->key, err) < 0) {
 		SSL_CTX_free(context);
 		return -1;
 	}
-	SSL_CTX_free(tls->context);
-	tls->context = context;
-	tls->cert_stamp = cert;
-	tls->key_stamp = key;
+	identity->context = context;
 	return 0;
+}
+
+static int identity_open(struct identity *identity, const char *dir, struct err *err)
+{
+	set_paths(identity, dir);
+	return look_at_both(identity, err) < 0 ? -1 : read_both(identity, err);
+}
+
+int rest_tls_check(const char *dir, struct err *err)
+{
+	struct identity identity = { 0 };
+	_cleanup_free_ char *fault = NULL;
+	int r = identity_open(&identity, dir, err);
+
+	fault = r == 0 ? tls_identity_fault(identity.context, identity.cert) : NULL;
+	if (fault)
+		log_warning("rest: %s", fault);
+	identity_clear(&identity);
+	return r;
 }
 
 /* ---- health ---- */
@@ -112,9 +165,8 @@ static char *words_of(const struct rest_tls *tls)
 	char *fault;
 
 	if (tls->refused)
-		return xasprintf("the files of http.tls_dir have changed and are not used: %s",
-				 tls->refused);
-	fault = tls_identity_fault(tls->context, tls->cert);
+		return xstrdup(tls->refused);
+	fault = tls_identity_fault(tls->used.context, tls->used.cert);
 	return fault ? fault : xstrdup("healthy");
 }
 
@@ -134,18 +186,88 @@ static void tell(struct rest_tls *tls)
 	tls->changed(tls->arg, words);
 }
 
-int rest_tls_reload(struct rest_tls *tls, struct err *err)
-{
-	struct err why = { 0 };
-	int r = load(tls, &why);
+/* ---- looks at the files, on the thread ---- */
 
+static void look_run(void *work)
+{
+	struct look *look = work;
+	struct identity *fresh = &look->fresh;
+
+	look->outcome = LOOK_REFUSED;
+	if (look_at_both(fresh, &look->err) < 0)
+		return;
+	if (is_same(&fresh->cert_stamp, &look->used.cert_stamp) &&
+	    is_same(&fresh->key_stamp, &look->used.key_stamp))
+		look->outcome = LOOK_SAME;
+	else if (read_both(fresh, &look->err) == 0)
+		look->outcome = LOOK_FRESH;
+}
+
+static void look_free(void *work)
+{
+	struct look *look = work;
+
+	identity_clear(&look->fresh);
+	free(look);
+}
+
+/* ---- and on the loop ---- */
+
+static void begin_look(struct rest_tls *tls)
+{
+	struct look *look = xnew(struct look);
+
+	look->used.cert_stamp = tls->used.cert_stamp;
+	look->used.key_stamp = tls->used.key_stamp;
+	look->fresh.cert = xstrdup(tls->used.cert);
+	look->fresh.key = xstrdup(tls->used.key);
+	tls->looking = true;
+	tls->again = false;
+	blocking_start(tls->pool, &tls->call, "reading", look->fresh.cert, look);
+}
+
+static void use(struct rest_tls *tls, struct look *look)
+{
+	identity_clear(&tls->used);
+	tls->used = look->fresh;
+	look->fresh = (struct identity){ 0 };
+	log_notice("rest: the certificate in %s was read anew", tls->used.cert);
+}
+
+static char *refusal_of(const struct look *look, const struct err *err)
+{
+	if (!look)
+		return xasprintf("the files of http.tls_dir cannot be looked at, and those that "
+				 "were read before stay in use: %s",
+				 err->text);
+	if (look->outcome != LOOK_REFUSED)
+		return NULL;
+	return xasprintf("the files of http.tls_dir have changed and are not used: %s",
+			 look->err.text);
+}
+
+static void on_looked(struct blocking_call *call, void *work, const struct err *err)
+{
+	struct rest_tls *tls = container_of(call, struct rest_tls, call);
+	struct look *look = work;
+
+	tls->looking = false;
 	tls->looked_ms = clock_mono_ms();
 	free(tls->refused);
-	tls->refused = r < 0 ? xstrdup(why.text) : NULL;
-	if (r == 0)
-		log_notice("rest: the certificate in %s was read anew", tls->cert);
+	tls->refused = refusal_of(look, err);
+	if (look && look->outcome == LOOK_FRESH)
+		use(tls, look);
 	tell(tls);
-	return r < 0 ? err_set(err, why.code, "%s", why.text) : 0;
+	if (tls->again)
+		begin_look(tls);
+}
+
+void rest_tls_look(struct rest_tls *tls)
+{
+	if (tls->looking)
+		tls->again = true;
+	else
+		begin_look(tls);
 }
 
 /* Also finds files that were renewed while no client came. */
@@ -153,53 +275,32 @@ static void on_expiry(struct loop_timer *timer)
 {
 	struct rest_tls *tls = container_of(timer, struct rest_tls, expiry);
 
-	rest_tls_reload(tls, NULL);
+	rest_tls_look(tls);
 	loop_timer_set(tls->loop, timer, EXPIRY_LOOK_MS);
 }
 
 /* ---- life ---- */
 
-static void set_paths(struct rest_tls *tls, const char *dir)
-{
-	tls->cert = xasprintf("%s/server-cert.pem", dir);
-	tls->key = xasprintf("%s/server-key.pem", dir);
-}
-
-static void clear(struct rest_tls *tls)
-{
-	SSL_CTX_free(tls->context);
-	free(tls->cert);
-	free(tls->key);
-	free(tls->refused);
-	free(tls->words);
-}
-
-int rest_tls_check(const char *dir, struct err *err)
-{
-	struct rest_tls tls = { 0 };
-	_cleanup_free_ char *fault = NULL;
-	int r;
-
-	set_paths(&tls, dir);
-	r = load(&tls, err);
-	fault = r == 0 ? tls_identity_fault(tls.context, tls.cert) : NULL;
-	if (fault)
-		log_warning("rest: %s", fault);
-	clear(&tls);
-	return r;
-}
-
 struct rest_tls *rest_tls_open(struct loop *loop, const char *dir, rest_tls_changed_fn changed,
 			       void *arg, struct err *err)
 {
+	const struct blocking_options pool = {
+		.name = "certificate",
+		.at_once = 1,
+		.hung_max = HUNG_MAX,
+		.timeout_ms = READ_MS,
+		.run = look_run,
+		.free_work = look_free,
+	};
 	struct rest_tls *tls = xnew(struct rest_tls);
 
 	tls->loop = loop;
-	set_paths(tls, dir);
+	tls->call.done = on_looked;
+	tls->pool = blocking_pool_new(loop, &pool);
 	tls->changed = changed;
 	tls->arg = arg;
 	tls->expiry.fire = on_expiry;
-	if (load(tls, err) < 0)
+	if (identity_open(&tls->used, dir, err) < 0)
 		return rest_tls_close(tls);
 	tls->looked_ms = clock_mono_ms();
 	tell(tls);
@@ -212,14 +313,19 @@ struct rest_tls *rest_tls_close(struct rest_tls *tls)
 	if (!tls)
 		return NULL;
 	loop_timer_clear(tls->loop, &tls->expiry);
-	clear(tls);
+	if (tls->looking)
+		blocking_cancel(&tls->call);
+	blocking_pool_free(tls->pool);
+	identity_clear(&tls->used);
+	free(tls->refused);
+	free(tls->words);
 	free(tls);
 	return NULL;
 }
 
 bool rest_tls_is_for(const struct rest_tls *tls, const char *host)
 {
-	X509 *cert = SSL_CTX_get0_certificate(tls->context);
+	X509 *cert = SSL_CTX_get0_certificate(tls->used.context);
 	unsigned char address[sizeof(struct in6_addr)];
 	bool is_address =
 		inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
@@ -237,9 +343,9 @@ struct bufferevent *rest_tls_accept(struct rest_tls *tls, struct event_base *bas
 	struct bufferevent *stream;
 	SSL *ssl;
 
-	if (clock_mono_ms() - tls->looked_ms >= LOOK_MS)
-		rest_tls_reload(tls, NULL);
-	ssl = SSL_new(tls->context);
+	if (!tls->looking && clock_mono_ms() - tls->looked_ms >= LOOK_MS)
+		begin_look(tls);
+	ssl = SSL_new(tls->used.context);
 	stream = ssl ? bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING,
 						      BEV_OPT_CLOSE_ON_FREE |
 							      BEV_OPT_DEFER_CALLBACKS)

@@ -31,11 +31,11 @@ struct rest_tls *rest_tls_open(struct loop *loop, const char *dir, rest_tls_chan
 int rest_tls_check(const char *dir, struct err *err);
 struct rest_tls *rest_tls_close(struct rest_tls *tls); /* returns NULL, takes NULL */
 /*
- * Reads the files anew, for connections that come from now on. -1 and err if they are of no use:
- * the earlier ones stay. A new connection does this by itself if the files have changed, at most
- * once a second. Blocks as above.
+ * Looks, on a thread, whether the files are still those that are in use, and reads them anew if
+ * not, for connections that come afterwards. If they are of no use the earlier ones stay, and
+ * changed says why. A new connection begins such a look by itself, at most once a second.
  */
-int rest_tls_reload(struct rest_tls *tls, struct err *err);
+void rest_tls_look(struct rest_tls *tls);
 /* Is the certificate for this name or address? An address of IPv6 has no brackets. */
 bool rest_tls_is_for(const struct rest_tls *tls, const char *host);
 
