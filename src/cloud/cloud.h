@@ -292,8 +292,8 @@ struct cloud_call *cloud_find_command(struct cloud *cloud, const char *name, clo
  */
 typedef void (*cloud_command_fn)(void *arg, const char *name, const char *what, bool for_checks);
 void cloud_each_command(cloud_command_fn fn, void *arg);
-/* The limits of an owner; NULL: of the account that the keys belong to. An administrator then sees
- * all accounts of a domain. */
+/* The limits of an owner; NULL: of the account that the keys belong to. If the setting
+ * allow.user.view.all.domain.accounts is on, CloudStack then lists all accounts of a domain. */
 struct cloud_call *cloud_find_limits(struct cloud *cloud, const char *owner, cloud_done_fn done,
 				     void *arg);
 struct cloud_call *cloud_find_project_limits(struct cloud *cloud, const char *project_id,

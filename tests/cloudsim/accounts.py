@@ -4,6 +4,9 @@
 The cloud begins with one account, a root administrator who owns the machines that are there. Tests
 add users, narrow their roles, set their limits and make projects. A project is an account as well:
 it has members instead of keys, and it owns volumes and machines like any other.
+
+An administrator of the domain ROOT is a root administrator, for whom no limits hold. Of another
+domain, it is the administrator of that domain, and has limits like an ordinary user.
 """
 
 from dataclasses import dataclass, field
@@ -44,8 +47,12 @@ class Account:
         """Does this account, or a project that it belongs to, own what `owner` owns?"""
         return owner is self or (owner.project is not None and self.name in owner.members)
 
+    @property
+    def is_root(self):
+        return self.admin and self.domain.name == "ROOT"
+
     def may_use(self, owner):
-        return self.admin or self.owns(owner)
+        return self.owns(owner) or self.is_root or (self.admin and owner.domain is self.domain)
 
     def check_use(self, owner):
         if not self.may_use(owner):
@@ -60,6 +67,8 @@ class Account:
 
 def check_limits(owner, volumes, more_bytes, more_volumes=0):
     """Refuse what would take an owner of these volumes over its limits."""
+    if owner.is_root:
+        return
     if owner.limit_volumes is not None and len(volumes) + more_volumes > owner.limit_volumes:
         raise _exceeded(owner, "volume", owner.limit_volumes, len(volumes), more_volumes)
     used = sum(volume.size for volume in volumes)
@@ -72,7 +81,7 @@ def check_limits(owner, volumes, more_bytes, more_volumes=0):
 def check_snapshots(owner, snapshots):
     """Refuse one more snapshot, if these are as many as its owner may have."""
     used = len([s for s in snapshots if not s.removed])
-    if owner.limit_snapshots is not None and used >= owner.limit_snapshots:
+    if not owner.is_root and owner.limit_snapshots is not None and used >= owner.limit_snapshots:
         raise _exceeded(owner, "snapshot", owner.limit_snapshots, used, 1)
 
 

@@ -48,10 +48,15 @@ def list_apis(call):
 
 
 def list_accounts(call):
-    """An ordinary user sees the own account alone, an administrator those of the domain."""
+    """The own account, also for an administrator, who sees others by `listall` or by their domain.
+    A setting shows all accounts of the domain to all its users."""
     args, caller = call.args, call.account
-    rows = [a for a in call.world.accounts.values()
-            if not a.project and (a is caller or caller.admin)]
+    rows = [a for a in call.world.accounts.values() if not a.project and caller.may_use(a)]
+    if call.sim.settings.view_all_accounts:
+        rows = [a for a in call.world.accounts.values()
+                if not a.project and a.domain is caller.domain]
+    elif not (caller.admin and (args.domainid or truth(args.listall))):
+        rows = [caller]
     if args.name:
         rows = [a for a in rows if a.name == args.name]
     if args.domainid:
@@ -111,7 +116,7 @@ COMMANDS = {
     "listAccounts": Command(list_accounts, lists=True, numbers=_PAGES),
     "listProjects": Command(list_projects, lists=True, numbers=_PAGES),
     "listHypervisorCapabilities": Command(list_hypervisor_capabilities, lists=True,
-                                          numbers=_PAGES, only_admins=True),
+                                          numbers=_PAGES, only_root=True),
     "queryAsyncJobResult": Command(query_job, refs=(("jobid", "jobs"),)),
     "listAsyncJobs": Command(list_jobs, lists=True, numbers=_PAGES),
 }

@@ -41,7 +41,7 @@ class Command:
     makes_job: bool = False
     creates: bool = False       # the answer carries the new entity's id
     lists: bool = False
-    only_admins: bool = False
+    only_root: bool = False
     takes_removed: bool = False         # finds out by itself that an entity was removed
     after: object = None        # runs without the world's lock, before the answer
 

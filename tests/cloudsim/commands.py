@@ -22,7 +22,7 @@ class Api:
         """The commands that the server knows and the account's role allows."""
         unknown = {*self.sim.settings.unknown_commands, *account.forbidden}
         return {name for name, command in COMMANDS.items()
-                if name not in unknown and (account.admin or not command.only_admins)}
+                if name not in unknown and (account.is_root or not command.only_root)}
 
     def makes_job(self, name):
         return COMMANDS[name].makes_job

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Lists: who sees what, filters, and pages.
 
-A caller sees its own things. A root administrator sees those of all accounts with `listall`, and
-anything at all by its id. Things of a project show only where `projectid` asks for them; -1 stands
+A caller sees its own things. An administrator sees those of all accounts, or of all of its domain,
+with `listall`, and a root administrator anything at all by its id. Things of a project show only where `projectid` asks for them; -1 stands
 for every project that the caller may look into, and with `listall` for the caller's own things too.
 """
 
@@ -16,7 +16,7 @@ def visible(call, rows):
     rows = [row for row in rows if not row.removed]
     if args.id or args.ids:
         rows = [row for row in rows if row is args.id or (args.ids and row in args.ids)]
-        if account.admin:
+        if account.is_root:
             return rows
     wanted = {owner.id for owner in accounts.values()
               if _wants(account, owner, args.projectid, truth(args.listall))}
@@ -30,7 +30,7 @@ def _wants(account, owner, projects, listall):
         return projects == ALL_PROJECTS and account.may_use(owner)
     if owner is account:
         return listall or not projects
-    return listall and account.admin
+    return listall and account.may_use(owner)
 
 
 def referring(rows, **references):

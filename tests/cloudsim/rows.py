@@ -172,14 +172,16 @@ class Rows:
                 ("volume", owner.limit_volumes, len(volumes)),
                 ("primarystorage", owner.limit_gib, sum(v.size for v in volumes) // ids.GIB),
                 ("snapshot", owner.limit_snapshots, len(snapshots))):
+            limit = None if owner.is_root else limit
             row |= {f"{name}limit": "Unlimited" if limit is None else str(limit),
                     f"{name}total": total,
                     f"{name}available": "Unlimited" if limit is None else str(limit - total)}
         return row
 
     def account(self, a):
-        return {"id": a.id, "name": a.name, "accounttype": 1 if a.admin else 0,
-                "rolename": "Root Admin" if a.admin else "User", "domainid": a.domain.id,
+        kind, role = (1, "Root Admin") if a.is_root else (2, "Domain Admin") if a.admin else (0, "User")
+        return {"id": a.id, "name": a.name, "accounttype": kind, "rolename": role,
+                "domainid": a.domain.id,
                 "domain": a.domain.name, "state": "enabled", "isdefault": a.admin,
                 **self._resources(a), "user": [], "groups": []}
 

@@ -53,6 +53,8 @@ class Settings:
              "null: the version's")
     rename_ignored: bool = setting(
         False, "updateVolume succeeds and renames nothing, as before 4.16")
+    view_all_accounts: bool = setting(
+        False, "allow.user.view.all.domain.accounts: a list shows everybody's in the domain")
     users_expunge: bool = setting(
         True, "allow.user.expunge.recover.volume: ordinary users may expunge")
     restart_removes: bool | None = setting(

@@ -326,12 +326,14 @@ class CloudSim:
             return asdict(machine)
 
     def put_account(self, name, **row):
-        """Make an account with keys of its own, or change the one of that name: its role
-        (`admin`, `forbidden` commands) and its limits (`limit_gib`, `limit_volumes`,
+        """Make an account with keys of its own, or change the one of that name: its domain, its
+        role (`admin`, `forbidden` commands) and its limits (`limit_gib`, `limit_volumes`,
         `limit_snapshots`)."""
         with self.world.lock:
             account = self.world.account_named(name)
             if account:
+                if "domain" in row:
+                    row["domain"] = self.world.domain(row["domain"])
                 self._change(account, row)
             else:
                 account = self.world.add_account(name, **{

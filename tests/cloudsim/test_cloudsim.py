@@ -1189,19 +1189,31 @@ def test_limits(sim, cloud, alice):
 
 
 def test_limits_are_told(sim, cloud, alice):
-    """A user sees its own account, and an administrator those of the domain."""
+    """Of the own account, unless others are asked for; none hold for a root administrator."""
     sim.put_account("alice", limit_gib=5, limit_volumes=2)
+    sim.put_account("carol", domain="acme", admin=True, limit_volumes=1)
+    sim.put_account("admin", limit_volumes=0)
     alice.run("createVolume", name="one", size=2, zoneid=ZONE, diskofferingid=OFFERING_CUSTOM)
     (own,) = alice.call("listAccounts")["account"]
     assert own["name"] == "alice" and (own["volumelimit"], own["volumetotal"], own["volumeavailable"]) == \
         ("2", 1, "1")
     assert (own["primarystorageavailable"], own["snapshotavailable"]) == ("3", "Unlimited")
-    seen = {row["name"]: row for row in cloud.call("listAccounts")["account"]}
-    assert seen.keys() >= {"admin", "alice"}
+    (root,), (carol,) = (client.call("listAccounts")["account"] for client in (cloud, sim.client("carol")))
+    assert (root["name"], root["accounttype"], root["volumeavailable"]) == ("admin", 1, "Unlimited")
+    assert (carol["name"], carol["accounttype"], carol["volumeavailable"]) == ("carol", 2, "1")
+    for client, names in ((cloud, {"admin", "alice", "carol"}), (sim.client("carol"), {"alice", "carol"}),
+                          (alice, {"alice"})):
+        assert {row["name"] for row in client.call("listAccounts", listall="true")["account"]} == names
     assert [row["name"] for row in cloud.call("listAccounts", name="alice",
                                               domainid=own["domainid"])["account"]] == ["alice"]
     ours = sim.put_project("ours", ["alice"], limit_volumes=0)["project"]
     assert alice.call("listProjects", id=ours)["project"][0]["volumeavailable"] == "0"
+    sim.set(view_all_accounts=True)
+    assert {row["name"] for row in alice.call("listAccounts")["account"]} == {"alice", "carol"}
+    new = dict(name="beyond", size=1, zoneid=ZONE, diskofferingid=OFFERING_CUSTOM)
+    assert cloud.run("createVolume", **new)
+    sim.client("carol").run("createVolume", **new)
+    assert refusal(sim.client("carol").call, "createVolume", **new).status == 535
 
 
 def test_rights_are_told(sim, cloud, alice):

@@ -32,7 +32,7 @@ def create_volume(call):
 
 
 def _check_customid(call):
-    if call.args.customid and not call.account.admin:
+    if call.args.customid and not call.account.is_root:
         raise denied("Please check your permissions, you are not allowed to create/update custom "
                      "id")
     if call.args.customid in call.world.volumes:

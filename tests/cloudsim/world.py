@@ -161,9 +161,13 @@ class World:
 
     # -- rows
 
+    def domain(self, name):
+        if name not in self.domains:
+            self.domains[name] = Domain(self.new_uuid(), len(self.domains) + 1, name)
+        return self.domains[name]
+
     def add_account(self, name, domain="ROOT", **fields):
-        domain = self.domains.setdefault(
-            domain, Domain(self.new_uuid(), len(self.domains) + 1, domain))
+        domain = self.domain(domain)
         # Number 1 is the server's own account.
         fields = {"id": self.new_uuid(), "user": self.new_uuid(),
                   "number": len(self.accounts) + 2} | fields

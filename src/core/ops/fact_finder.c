@@ -316,7 +316,7 @@ static void on_limits(void *arg, const struct cloud_result *result)
 	} else if (result->count > 1) {
 		doubt(finder, FACT_LIMITS,
 		      "the keys show several accounts, and CloudStack does not say which one is "
-		      "theirs");
+		      "theirs (its setting allow.user.view.all.domain.accounts is on)");
 	} else {
 		doubt(finder, FACT_LIMITS, "CloudStack does not show the owner of the volume");
 	}

@@ -301,9 +301,12 @@ def test_device_slots(world):
                   **wish)
 
 
-def test_quota(world):
+@pytest.mark.parametrize("role", [{"admin": False}, {"domain": "acme"}], ids=["user", "domain-admin"])
+def test_quota(world, role):
+    """Of the account that the keys belong to, which is not the only one in its domain."""
     limit, volume = world.cloud.put_account, world.attached()[0]
-    limit("admin", limit_gib=0)
+    limit("bob", **role)
+    limit("admin", **role, limit_gib=0)
     text = refused_alike(world, "volume.create", "quota", "quota", **NEW)
     assert "1 GiB of primary storage more" in text
     text = refused_alike(world, "volume.resize", "quota", "quota", volume_id=volume, size=3 * GIB)
@@ -317,9 +320,18 @@ def test_quota(world):
     assert plan_of(world, "volume.create", **NEW)["refused_by"] == []
 
 
-def test_quota_of_several_accounts_is_not_known(world):
-    """An administrator's keys show all accounts of the domain."""
+def test_no_quota_holds_for_a_root_administrator(world):
     world.cloud.put_account("bob")
+    world.cloud.put_account("admin", limit_volumes=0)
+    plan = plan_of(world, "volume.create", **NEW)
+    assert (plan["refused_by"], plan["unchecked"]) == ([], [])
+    world.daemon.completed(world.daemon.create())
+
+
+def test_quota_of_several_accounts_is_not_known(world):
+    """A setting of CloudStack's shows all accounts of the domain, of which none is told to be the own one."""
+    world.cloud.put_account("bob")
+    world.cloud.set(view_all_accounts=True)
     plan = plan_of(world, "volume.create", **NEW)
     assert (plan["refused_by"], unchecked(plan)) == ([], {"quota"})
     # The owner of a volume is known.

@@ -151,7 +151,7 @@ def test_an_unknown_offering_or_zone(world, field, reason, command):
 @pytest.mark.parametrize("limit", [{"limit_volumes": 1}, {"limit_gib": 3}])
 def test_a_quota(world, limit):
     volume = world.volume(2)
-    world.cloud.put_account("admin", **limit)
+    world.cloud.put_account("admin", admin=False, **limit)
     fails(world, create(world, size=2 * GIB), "quota", "the volume cannot be created",
           "has reached a limit", "Maximum amount of resources", "(code 535)")
     if "limit_gib" in limit:
