@@ -7,12 +7,16 @@ their own (test_volumectl_terminal.py, test_volumectl_watch.py).
 """
 
 import re
+import signal
+from contextlib import contextmanager, nullcontext
 
 import pytest
 from cloudsim import APPLIANCE_VM, OFFERING_CUSTOM, ZONE
 from support.py.harness import World
+from support.py.loops import real_disk
 
 from .surfaces import commands_without_a_method, on_every_surface
+from .test_volumectl import watching
 from .test_volumectl_terminal import COLOUR, on_terminal, width
 
 pytestmark = pytest.mark.xdist_group("volumectl-commands")
@@ -77,10 +81,10 @@ WORDS = {
     "metrics": ([], ["more"], 2),
     "wait": (["OPERATION"], [NO_OPERATION], 6),
     "wait-device": (["here"], ["here", "more"], 2),
-    "open": (["--help"], ["free", "--", "true"], 9),          # disks are files here; tests/system/lab opens real ones
-    "drain": (["--help"], ["a", "b"], 2),
-    "doctor": (["--help"], ["--config", "/nonexistent"], 1),
-    "watch": (["--help"], ["more"], 2),
+    "open": (["real", "--", "test", "-b", "/dev/fd/3"], ["free", "--", "true"], 9),
+    "drain": (["a look"], ["a", "b"], 2),
+    "doctor": (["--config", "CONFIG"], ["--config", "/nonexistent"], 1),
+    "watch": (None, ["more"], 2),           # it goes on until it is stopped: see below
     "store": (["check"], ["frobnicate"], 2),
     "help": ([], ["no-such"], 2),
 }
@@ -93,11 +97,13 @@ def s(tmp_path_factory):
     world = World(tmp_path_factory.mktemp("commands"), export={"engine": "nbdkit"})
     try:
         world.start()
-        here, free = world.volume(name="here"), world.volume(name="free")
-        device = world.daemon.completed(world.daemon.attach(here))["response"]["device_path"]
+        free = world.volume(name="free")
+        devices = {name: world.daemon.completed(world.daemon.attach(world.volume(name=name)))["response"]["device_path"]
+                   for name in ("real", "here")}
         world.on_test_vm(name="tested")
-        world.named = {"SNAPSHOT": world.cloud.put_snapshot(free)["id"],
-                       "OPERATION": world.daemon.get("/api/v1/operations")[0]["id"], "DEVICE": device}
+        world.named = {"SNAPSHOT": world.cloud.put_snapshot(free)["id"], "CONFIG": str(world.daemon.config),
+                       "OPERATION": world.daemon.get("/api/v1/operations")[0]["id"],
+                       "DEVICE": devices["here"], "REAL": devices["real"]}
         world.rootless_vm()
         world.daemon.get("/api/v1/volumes?refresh=true")
         yield world
@@ -121,13 +127,42 @@ def run(world, words):
     return piped, COLOUR.sub("", said)
 
 
-@pytest.mark.parametrize("command", WORDS)
+def open_disk(world):
+    """The other disks are files."""
+    return real_disk(world, world.named["REAL"])
+
+
+@contextmanager
+def resumed(world):
+    """After a pause, so that the other commands find no trace of it."""
+    yield
+    assert world.daemon.ctl("resume").returncode == 0
+
+
+MEANWHILE = {"open": open_disk, "drain": resumed}
+
+
+@pytest.mark.parametrize("command", [c for c in WORDS if c != "watch"])
 def test_good(s, command):
-    piped, said = run(s, [command, *WORDS[command][0]])
+    with MEANWHILE.get(command, nullcontext)(s):
+        piped, said = run(s, [command, *WORDS[command][0]])
     assert piped.returncode == PLANS_OF_NOTHING.get(command, 0), (piped, said)
     assert piped.stderr == "" or piped.returncode == 0
     if on_every_surface_is_a_list(command):
         assert all(width(line) <= COLUMNS for line in said.splitlines()), said
+
+
+def test_good_watch(s):
+    """Events as they come, and the state of things; it ends when somebody ends it."""
+    with s.monitor() as monitor, watching(s, monitor) as piped, on_terminal(s, "watch", columns=400, rows=40) as terminal:
+        terminal.wait("LAST EVENTS")
+        assert s.daemon.ctl("snapshot", "free").returncode == 0
+        piped.out.wait(lambda line: re.search("OperationCompleted op-.* snapshot completed", line))
+        terminal.wait(" snapshot completed ")
+        assert s.named["DEVICE"] in terminal.said
+        terminal.type("q")
+        assert terminal.end() == 0
+        assert piped.interrupt() == -signal.SIGINT and piped.err.all() == []
 
 
 def on_every_surface_is_a_list(command):
