@@ -140,8 +140,8 @@ static int cannot_listen(const char *text, int error, struct err *err)
 				     strerrordesc_np(error));
 	return err_set_field(
 		err, "listen", ERR_UNAVAILABLE,
-		"can't listen on %s: another program listens there already (%s names it); stop that program, or set "
-		"http.listen to another address",
+		"can't listen on %s: another program listens there already (%s names it); stop that program (if it is "
+		"systemd, the socket unit), or set http.listen to another address",
 		text, str_has_prefix(text, "unix:") ? "ss -lxp" : "ss -ltnp");
 }
 
@@ -296,8 +296,11 @@ static bool find_word(const char *text, const struct address *address, bool *is_
 	return false;
 }
 
-/* A configuration that keeps users out must not be opened by a unit that was enabled long ago. */
-static int check_unnamed(const char *text, const struct address *address, struct err *err)
+/*
+ * A configuration that keeps users out must not be opened by a unit that was enabled long ago. Nor
+ * does an address come to the others unnoticed, one in the clear beside one with TLS least of all.
+ */
+static int admit_unnamed(const char *text, const struct address *address, struct err *err)
 {
 	char said[ADDRESS_TEXT_SIZE];
 
@@ -316,6 +319,10 @@ static int check_unnamed(const char *text, const struct address *address, struct
 			"systemd passed a socket on %s, by which every local user may connect, but http.listen names unix "
 			"sockets only; disable volume-daemon.socket, and enable volume-daemon-unix.socket in its place",
 			said);
+	log_notice(
+		"systemd passed a socket on %s, which http.listen does not name: REST is there as well, without TLS; if it "
+		"should not be, disable volume-daemon.socket",
+		said);
 	return 0;
 }
 
@@ -329,7 +336,7 @@ static int add_passed(struct loop *loop, const struct rest_options *options, int
 	if (check_room(out, err) < 0 || find_passed_address(fd, &address, err) < 0)
 		return -1;
 	if (!find_word(options->listen, &address, &is_encrypted) &&
-	    check_unnamed(options->listen, &address, err) < 0)
+	    admit_unnamed(options->listen, &address, err) < 0)
 		return -1;
 	/*
 	 * A passed socket arrives blocking, and then one client that resets in time would stop the
