@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "base/mdoc.h"
 #include "base/uuid.h"
 #include "spec/names.h"
 #include "spec/records.h"
@@ -595,13 +596,6 @@ static const char manual_tail[] = ".Sh FILES\n"
 				  ".Xr volumectl 1 ,\n"
 				  ".Xr volume-daemon 8\n";
 
-/* A dot or a quote at the beginning of a line would be a request to the formatter. No text of the
- * table holds a backslash. */
-static void put_sentence(struct buf *out, const char *text)
-{
-	buf_printf(out, "%s%s\n", *text == '.' || *text == '\'' ? "\\&" : "", text);
-}
-
 static void put_key(struct buf *out, const struct field *field)
 {
 	_cleanup_buf_ struct buf limits = BUF_NULL;
@@ -610,11 +604,11 @@ static void put_key(struct buf *out, const struct field *field)
 	if (field->fallback)
 		buf_printf(out, " Pq default: Li \"%s\"", field->fallback);
 	buf_add_char(out, '\n');
-	put_sentence(out, field->doc);
+	mdoc_add_text(out, field->doc);
 	add_limits(&limits, field);
 	buf_printf(&limits, "; %s.", in_force(field));
 	buf_add_text(out, ".br\n");
-	put_sentence(out, limits.data);
+	mdoc_add_text(out, limits.data);
 }
 
 void config_manual(struct buf *out)

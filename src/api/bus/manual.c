@@ -14,20 +14,7 @@
 #include "api/bus/signal_table.h"
 #include "api/bus/vtable.h"
 #include "base/field_value.h"
-
-/* Text of its own line: a dot or a quote at its beginning would be a request to the formatter. */
-static void put_text(struct buf *out, const char *text)
-{
-	if (*text == '.' || *text == '\'')
-		buf_add_text(out, "\\&");
-	for (; *text; text++) {
-		if (*text == '\\')
-			buf_add_text(out, "\\e");
-		else
-			buf_add(out, text, 1);
-	}
-	buf_add_text(out, "\n");
-}
+#include "base/mdoc.h"
 
 /* Names and signatures of the tables have no quotes. */
 static void put_item(struct buf *out, const char *name, const char *type)
@@ -78,7 +65,7 @@ static void put_field(struct buf *out, const char *name, const struct field *fie
 	bool is_list = field->flags & FIELD_LIST;
 
 	put_item(out, name, is_list ? "av" : field_type_view(field->type)->bus);
-	put_text(out, field->doc);
+	mdoc_add_text(out, field->doc);
 	if (field->members)
 		buf_printf(out, "%s dictionary\n.Sx %s .\n", is_list ? "Each is the" : "It is the",
 			   field->members->name);
@@ -135,7 +122,7 @@ static void put_answer(struct buf *out, const struct method *method)
 	if (scope != SCOPE_MANAGER)
 		buf_printf(out, "The answer is the path of the %s.\n", scopes[scope].name);
 	else if (method->answer == ANSWER_DESCRIPTOR)
-		put_text(out, method->result->fields[0].doc);
+		mdoc_add_text(out, method->result->fields[0].doc);
 	else if (method->answer == ANSWER_MANY)
 		buf_printf(out, "The answer is an array of the dictionary\n.Sx %s%s .\n",
 			   method->result->name,
@@ -155,7 +142,7 @@ static void put_method(struct buf *out, const struct method *method, bool on_obj
 	buf_printf(out, ".It Fn %s \"%s\" Pq Li \"%s\"\n",
 		   on_object ? method->object_member : method->member, signature,
 		   method_bus_result(method));
-	put_text(out, method->summary);
+	mdoc_add_text(out, method->summary);
 	put_answer(out, method);
 	put_arguments(out, method, self, true);
 	put_arguments(out, method, self, false);
@@ -180,7 +167,7 @@ static void put_signals(struct buf *out)
 	buf_add_text(out, ".Bl -tag -width Ds\n");
 	for (const struct bus_signal *signal = bus_signal_table; signal->member; signal++) {
 		buf_printf(out, ".It Fn %s \"%s\"\n", signal->member, signal->signature);
-		put_text(out, signal->summary);
+		mdoc_add_text(out, signal->summary);
 		buf_add_text(out, "Arguments:");
 		for (const char *name = signal->names; *name; name += strlen(name) + 1)
 			buf_printf(out, "%s %s", name == signal->names ? "" : ",", name);
@@ -320,7 +307,9 @@ char *bus_manual(void)
 		"Volume\n"
 		".Li 23a70d4c-9f6b-4d3e-8a51-0c2d6e7f8901\n"
 		"is\n"
-		".Pa " BUS_ROOT "/volume/_323a70d4c_2d9f6b_2d4d3e_2d8a51_2d0c2d6e7f8901 .\n"
+		".Pa _323a70d4c_2d9f6b_2d4d3e_2d8a51_2d0c2d6e7f8901\n"
+		"below\n"
+		".Pa " BUS_ROOT "/volume .\n"
 		".Pp\n"
 		"Objects are the volumes that are attached to a machine, the exports, and the operations\n"
 		"that have not ended: at most 1000 of each, those of this machine and the oldest operations\n"
@@ -357,7 +346,7 @@ char *bus_manual(void)
 		"and the key linux_state tell why there is none.\n"
 		".Va ErrorCode\n"
 		"and the key error_code have the names of\n"
-		".Sx ERRORS .\n"
+		".Sx ERROR NAMES .\n"
 		"A dictionary has further keys in later versions: skip those that you do not know.\n"
 		"A change answers with the path of its operation as soon as the operation is durable.\n"
 		"Wait for\n"
@@ -383,8 +372,9 @@ char *bus_manual(void)
 	}
 	buf_add_text(&out, ".Sh DICTIONARIES\n");
 	put_dictionaries(&out);
-	buf_add_text(&out, ".Sh ERRORS\nAn error has one of these names after\n.Li " ERR_BUS_PREFIX
-			   " .\n");
+	buf_add_text(&out,
+		     ".Sh ERROR NAMES\nAn error has one of these names after\n.Li " ERR_BUS_PREFIX
+		     " .\n");
 	put_errors(&out);
 	buf_add_text(&out,
 		     ".Sh SEE ALSO\n.Xr busctl 1 ,\n.Xr volumectl 1 ,\n.Xr volume-daemon 8\n");

