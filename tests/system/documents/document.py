@@ -14,6 +14,7 @@ A comment right before a block says what differs:
 	<!-- not run: REASON -->      nothing runs the block; it is a command that needs more than a test has
 	<!-- until interrupted -->    each line is a command that runs until Ctrl-C
 	<!-- on MariaDB -->           the store is the database of the sql blocks, not a file
+	<!-- on the earlier database -->  the same, and it has the tables of the earlier daemon, whose place is to be taken
 """
 
 import re
@@ -23,7 +24,9 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[3]
 RUN = ("sh", "console", "sql", "ini")
 READ = ("yaml", "json", "c", "diff", "text")
-MARKS = ("not run", "until interrupted", "on MariaDB")
+# What the store of a block is; a document's blocks with the same store share one world.
+FILE, MARIADB, EARLIER = "", "on MariaDB", "on the earlier database"
+MARKS = ("not run", "until interrupted", MARIADB, EARLIER)
 
 
 class Unclear(AssertionError):
@@ -46,8 +49,9 @@ class Block:
         return self.language in RUN and "not run" not in self.marks
 
     @property
-    def on_mariadb(self):
-        return self.language == "sql" or "on MariaDB" in self.marks
+    def store(self):
+        marked = next((mark for mark in (MARIADB, EARLIER) if mark in self.marks), FILE)
+        return MARIADB if self.language == "sql" and not marked else marked
 
 
 @dataclass
@@ -140,4 +144,5 @@ def broken_links(document):
 
 
 def all_documents():
-    return [TOP / "README.md", *sorted((TOP / "data/doc").glob("*.md")), TOP / "tests/README.md"]
+    return [TOP / "README.md", *sorted((TOP / "data/doc").glob("*.md")), TOP / "data/containers/README.md",
+            TOP / "tests/README.md"]

@@ -3,7 +3,7 @@
 
 The reader's machine is a world of the harness: a simulated CloudStack with the volumes, offerings and machines of
 NAMES, a private bus, a daemon with an NBD server, and, for blocks on MariaDB, a database server on which nothing has
-been set up yet. Addresses and folders of an installed machine stand in the documents as they are; `Reader.places` says
+been set up yet, or which an earlier daemon has used. Addresses and folders of an installed machine stand in the documents as they are; `Reader.places` says
 what they are here. `systemctl` asks this process, which holds the daemon.
 """
 
@@ -19,6 +19,7 @@ import threading
 from pathlib import Path
 
 import cloudsim
+from support.py import earlier
 from support.py.certificates import Authority
 from support.py.harness import World, config_text
 from support.py.mariadb import MariaDB
@@ -118,7 +119,7 @@ class Reader:
         """has_volume: the volume VOLUME is there and attached when the shell begins."""
         self._has_volume = has_volume
         self.folder, self._transcript = folder, Transcript()
-        self._shell = self._said = self._server = None
+        self._shell = self._said = self._server = self._database = None
         self.http, self.nbd = free_port(), free_port()
         self.world = World(folder, export={"engine": "qemu-storage-daemon", "listen": f"127.0.0.1:{self.nbd}"})
         self.world.daemon.configure(http={"listen": f"127.0.0.1:{self.http} [::1]:{self.http} "
@@ -127,8 +128,11 @@ class Reader:
         self.etc = self._folder("etc")
         self.sockets = self.world.daemon.run.name
         programs = self._folder("bin")
-        for name in ("volume-daemon", "volumectl"):
-            (programs / name).symlink_to(program(name))
+        (programs / "volumectl").symlink_to(program("volumectl"))
+        # The configuration of an installed machine has its place.
+        daemon = programs / "volume-daemon"
+        daemon.write_text(f"#!/bin/sh\nexec '{program('volume-daemon')}' --config '{self.world.daemon.config}' \"$@\"\n")
+        daemon.chmod(0o755)
         self._systemd = Systemd(programs, self.world.daemon)
         self._make_files()
         if on_mariadb:
@@ -199,6 +203,17 @@ class Reader:
             if self._server:
                 self._server.stop()
 
+    def find_the_earlier_daemon(self):
+        """Its database, in which it has attached a volume to the appliance. volume-daemon was never started."""
+        self._database = "volumes"
+        earlier.make_production(self)
+        volume = self.world.volume()
+        self.world.cloud.attach_behind(volume)
+        earlier.put_volume(self, volume)
+
+    def rows(self, sql):
+        return self._server.sql(sql, self._database)
+
     # -- the shell
 
     def await_health(self):
@@ -209,10 +224,8 @@ class Reader:
 
     def _start_shell(self):
         self.world.bus.start()
-        self.world.daemon.start().wait_healthy()
-        eventually(lambda: self.world.daemon.health()["status"] == "healthy", "the daemon is healthy")
-        if self._has_volume:
-            self.world.daemon.completed(self.world.daemon.attach(self.world.volume(name=VOLUME)))
+        if not self._database:
+            self._start_daemon()
         home = self.folder / "reader/home"
         home.mkdir(exist_ok=True)
         environment = self.world.bus.environment | {
@@ -222,6 +235,12 @@ class Reader:
                                        stderr=subprocess.STDOUT)
         self._said = Lines(self._shell.stdout)
         self._tell(_SHELL)
+
+    def _start_daemon(self):
+        self.world.daemon.start().wait_healthy()
+        eventually(lambda: self.world.daemon.health()["status"] == "healthy", "the daemon is healthy")
+        if self._has_volume:
+            self.world.daemon.completed(self.world.daemon.attach(self.world.volume(name=VOLUME)))
 
     def _tell(self, commands):
         self._shell.stdin.write(commands)
@@ -272,7 +291,7 @@ class Reader:
             assert not differences, "\n".join([f"{document.name}:{block.line + number}: {command}", *differences])
 
     def _sql(self, _, block):
-        self._server.sql(self._placed(block.text))
+        self.rows(self._placed(block.text))
 
     def _ini(self, document, block):
         """The daemon accepts a configuration with these keys; a store of theirs is the one of the daemon here."""

@@ -4,6 +4,7 @@
 import pytest
 
 from . import document
+from .document import EARLIER, FILE, MARIADB
 from .transcript import Transcript
 
 
@@ -18,10 +19,11 @@ def read(tmp_path):
 
 def test_each_block_is_found_with_its_place_and_its_marks(read):
     found = read("# Title\n\n```sh\nfirst\n  second\n```\ntext\n<!-- not run: needs a moon -->\n\n```sh\nlaunch\n```\n"
-                 "<!-- on MariaDB -->\n<!-- until interrupted -->\n```sh\nwatch\n```\n```ini\n[http]\n```\n")
-    assert [(block.line, block.text, block.runs, block.on_mariadb) for block in found.blocks] == [
-        (4, "first\n  second\n", True, False), (11, "launch\n", False, False), (16, "watch\n", True, True),
-        (19, "[http]\n", True, False)]
+                 "<!-- on MariaDB -->\n<!-- until interrupted -->\n```sh\nwatch\n```\n```ini\n[http]\n```\n"
+                 "<!-- on the earlier database -->\n```sql\nDROP\n```\n```sql\nDROP\n```\n")
+    assert [(block.line, block.text, block.runs, block.store) for block in found.blocks] == [
+        (4, "first\n  second\n", True, FILE), (11, "launch\n", False, FILE), (16, "watch\n", True, MARIADB),
+        (19, "[http]\n", True, FILE), (23, "DROP\n", True, EARLIER), (26, "DROP\n", True, MARIADB)]
     assert found.blocks[1].marks == {"not run": "needs a moon"}
 
 
