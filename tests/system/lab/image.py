@@ -226,10 +226,12 @@ def _make_root(work, kernel, disk):
 
     # The disk is made inside mmdebstrap's last hook: only there do the files belong to root when
     # the build itself runs without privilege. The plain bind mount hides /proc and /sys, which are
-    # mounted meanwhile; apt's lists and archives are dead weight by then.
+    # mounted meanwhile; apt's lists and archives are dead weight by then, and a script of mmdebstrap's is
+    # still there that would forbid packages to start and restart services.
     make_disk = (f'rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*'
                  f' && mkdir "$1.bare" && mount --bind "$1" "$1.bare"'
                  f' && mke2fs -q -t ext4 -d "$1.bare" "$1.ext4" {DISK_SIZE}'
+                 f' && debugfs -w -R "rm usr/sbin/policy-rc.d" "$1.ext4"'
                  f' && umount "$1.bare" && rmdir "$1.bare" && mv "$1.ext4" "$1/root.ext4"')
     settings = work / "apt.conf"
     settings.write_text(debian.apt_settings(), encoding="utf-8")

@@ -73,7 +73,7 @@ class Product:
     def await_cloud(self):
         """Until it has asked CloudStack and takes changes."""
         self._vm.run("until volumectl health --json | grep -q '\"accepting_changes\":true'; "
-                     "do sleep .1; done")
+                     "do sleep .1; done", timeout=300)
 
     def let_go(self):
         """End it and what goes on without it, exports and names, so that nothing holds a disk."""
@@ -98,7 +98,7 @@ class Product:
         """Let it die alone, as by a fault of its own, and wait until systemd has it back."""
         pid = f"$(systemctl show --property=MainPID --value {UNIT})"
         self._vm.run(f"old={pid}; kill -KILL $old; until [ {pid} != $old ] && "
-                     f"systemctl --quiet is-active {UNIT}; do sleep .2; done")
+                     f"systemctl --quiet is-active {UNIT}; do sleep .2; done", timeout=300)
 
     def journal(self):
         """The last lines the unit logged."""

@@ -2,8 +2,8 @@
 """From the Debian packages to a daemon at work, and back: all that an administrator of the appliance does.
 
 A machine has nothing of ours but the .deb files in a folder. Most tests share one: the packages are installed once,
-with three lines of configuration, and each test leaves the machine as it was. The upgrade has a machine of its own,
-which begins with the packages of the first commit that had any.
+with three lines of configuration, each test leaves the machine as it was, and the last one removes the packages. The
+upgrade has a machine of its own, which begins with the packages of the first commit that had any.
 """
 
 import contextlib
@@ -27,9 +27,9 @@ SOCKET = "volume-daemon.socket"
 EXPORT_UNIT = "volume-daemon-export.service"
 ORDINARY = "ordinary"           # a user without any right
 # A client that is patient on a busy machine.
-CURL = "curl --silent --show-error --max-time 900"
+PATIENCE_S = 900
+CURL = f"curl --silent --show-error --max-time {PATIENCE_S}"
 URL = "http://127.0.0.1:8090"
-HEALTH = f"{CURL} --fail {URL}/health"
 
 
 def edit(vm, section, key, value):
@@ -40,7 +40,7 @@ def edit(vm, section, key, value):
 
 def install(vm, folder):
     """As an administrator who keeps the configuration that is there."""
-    vm.run(f"DEBIAN_FRONTEND=noninteractive dpkg --install --force-confold {folder}/*.deb", timeout=900)
+    vm.run(f"DEBIAN_FRONTEND=noninteractive dpkg --install --force-confold {folder}/*.deb", PATIENCE_S)
 
 
 def set_up(vm):
@@ -50,6 +50,15 @@ def set_up(vm):
     edit(vm, "cloud", "url", f"http://{CLOUD_ADDRESS}/client/api")
     edit(vm, "cloud", "api_key_file", "/etc/volume-daemon/api-key")
     edit(vm, "cloud", "secret_key_file", "/etc/volume-daemon/secret-key")
+
+
+def ask(vm, words, check=True):
+    """Ask REST, with further words for curl."""
+    return vm.run(f"{CURL} {words}", PATIENCE_S + 60, check)
+
+
+def health(vm):
+    return json.loads(ask(vm, f"--fail {URL}/health").out)
 
 
 def attaches(cloud):
@@ -111,9 +120,7 @@ def test_the_first_request_starts_the_daemon(lab):
     assert unit_property(lab.vm, "ActiveState") == "inactive"
     lab.vm.run(f"systemctl start {SOCKET}")
 
-    health = json.loads(lab.vm.run(HEALTH, timeout=900).out)
-
-    assert health["status"] in ("healthy", "degraded")
+    assert health(lab.vm)["status"] in ("healthy", "degraded")
     assert unit_property(lab.vm, "ActiveState") == "active"
     assert unit_property(lab.vm, "UnitFileState", SOCKET) == "enabled"
     lab.product.await_cloud()
@@ -125,7 +132,7 @@ def test_the_first_call_starts_the_daemon(lab):
 
     # The bus gives up after 25 seconds, which may be too early on a busy machine; nobody else starts the daemon.
     call = f"busctl call {BUS_NAME} /org/migratekit/VolumeDaemon1 {BUS_NAME}.Manager GetHealth"
-    lab.vm.run(f"until {call}; do sleep 1; done", timeout=900)
+    lab.vm.run(f"until {call}; do sleep 1; done", PATIENCE_S)
 
     assert unit_property(lab.vm, "ActiveState") == "active"
 
@@ -166,25 +173,27 @@ def test_polkit_decides_about_an_ordinary_user(lab):
 
 @together
 def test_a_reload_changes_what_is_in_force_or_says_why_not(lab):
-    change = (f"{CURL} --output /dev/null --write-out '%{{http_code}}' --json '{{\"dry_run\":true}}' "
-              f"{URL}/api/v1/admin/force-sync")
+    def change():
+        return ask(lab.vm, f"--output /dev/null --write-out '%{{http_code}}' --json '{{\"dry_run\":true}}' "
+                   f"{URL}/api/v1/admin/force-sync").out
+
     lab.product.await_cloud()
-    assert lab.vm.run(change).out == "200"
+    assert change() == "200"
     pid = unit_property(lab.vm, "MainPID")
 
     edit(lab.vm, "http", "loopback_access", "read")
     lab.vm.run(f"systemctl reload {UNIT}", timeout=120)
-    assert lab.vm.run(change).out == "403"
+    assert change() == "403"
 
     edit(lab.vm, "http", "loopback_access", "everything")
     refused = lab.vm.run(f"systemctl reload {UNIT}", timeout=120, check=False)
     assert refused.rc != 0
     assert "http.loopback_access must be one of" in lab.product.journal()
-    assert lab.vm.run(change).out == "403"
+    assert change() == "403"
 
     edit(lab.vm, "http", "loopback_access", "admin")
     lab.vm.run(f"systemctl reload {UNIT}", timeout=120)
-    assert lab.vm.run(change).out == "200"
+    assert change() == "200"
     assert unit_property(lab.vm, "MainPID") == pid
 
 
@@ -198,7 +207,7 @@ def test_a_frozen_daemon_is_started_anew(lab):
     pid, engine = unit_property(lab.vm, "MainPID"), engine_pid(lab)
 
     lab.vm.run(f"kill -STOP {pid}")
-    lab.vm.run(HEALTH, timeout=900)
+    health(lab.vm)
 
     assert unit_property(lab.vm, "MainPID") not in ("0", pid)
     assert "watchdog" in lab.product.journal().lower()
@@ -226,11 +235,11 @@ def test_a_daemon_that_dies_in_an_attach_goes_on_with_it(lab):
 
 @together
 def test_services_and_mounts_come_after_their_volumes_at_boot(lab):
-    """The disks are there before the daemon, under other names of the kernel."""
+    """The disks are there before the daemon, and each has the name that the kernel gave the other before."""
     lab.product.await_cloud()
     mounted, read = lab.new_volume(), lab.cloud.put_volume(name="to-read")["id"]
     lab.mark(read)
-    assert (lab.attach(mounted), lab.attach(read)) == ("/dev/vdb", "/dev/vdc")
+    devices = [lab.attach(volume) for volume in (mounted, read)]
     lab.vm.run(f"mkfs.ext4 -q {node(mounted)} && mkdir -p /srv/data && mount {node(mounted)} /srv/data && "
                "echo kept >/srv/data/file && umount /srv/data")
     lab.vm.write_file("/etc/fstab", f"{node(mounted)} /srv/data ext4 _netdev,nofail,x-systemd.requires=volume@{mounted}"
@@ -259,13 +268,65 @@ WantedBy=multi-user.target
         assert lab.vm.read_file("/run/read") == pattern(read)
         lab.vm.run("umount /srv/data")
         lab.product.await_cloud()
-        for volume, device in ((mounted, "/dev/vdc"), (read, "/dev/vdb")):
+        for volume, device in zip((read, mounted), devices, strict=True):
             assert lab.product.volumectl("device", volume)["device_path"] == device
             assert lab.product.volumectl("which", device)["volume_id"] == volume
             wait_served(lab, volume)
     finally:
         lab.vm.run("umount --quiet /srv/data; systemctl disable reader; rm /etc/systemd/system/reader.service; "
-                   "true >/etc/fstab; systemctl daemon-reload", check=False)
+                   "true >/etc/fstab; systemctl daemon-reload; systemctl stop reader 'volume@*'", check=False)
+
+
+# Makes a connection every 10 ms, and counts.
+CONNECTOR = """exec 2>/dev/null 4<> <(:)
+    made=0 refused=0
+    until [ -e /run/enough ]; do
+        { :; } 3<>/dev/tcp/127.0.0.1/8090 && made=$((made + 1)) || refused=$((refused + 1))
+        [ $((made + refused)) -ne 20 ] || echo ready
+        read -r -t .01 -u 4
+    done
+    echo "$made made, $refused refused"
+    exec sleep infinity"""
+
+
+@together
+def test_a_restart_of_the_socket_unit_refuses_clients_for_a_moment(lab, record_property):
+    """Of the service alone it refuses none; see test_activation.py."""
+    lab.product.await_cloud()
+    lab.vm.write_file("/run/connector.sh", CONNECTOR)
+    lab.vm.run("rm --force /run/enough")
+    connector = spawn(lab.vm, "connector", "exec bash /run/connector.sh")
+
+    lab.vm.run(f"systemctl restart {SOCKET}", timeout=300)
+
+    health(lab.vm)
+    lab.vm.run("touch /run/enough")
+    counted = lab.vm.wait_output(connector, " refused$")
+    lab.vm.run("systemctl stop connector")
+    record_property("figure", f"restart of {SOCKET}, a client every 10 ms: {counted}")
+    assert unit_property(lab.vm, "ActiveState", SOCKET) == "active"
+
+
+@together
+def test_a_removal_leaves_the_disks_and_the_store(machine):
+    """The last of the machine."""
+    vm = machine.vm
+    machine.product.await_cloud()
+    volume = machine.new_volume()
+    device = machine.attach(volume)
+    ours = " ".join(PACKAGES)
+
+    vm.run(f"dpkg --remove {ours}", timeout=300)
+
+    assert ask(vm, f"{URL}/health", check=False).rc == 7      # nobody listens
+    assert vm.run("systemctl --failed --no-legend --plain").out == ""
+    assert vm.run("systemctl list-units --no-legend --plain 'volume*'").out == ""
+    assert machine.contents(device) == pattern(volume)
+    said = vm.run(f"dpkg --purge {ours}", timeout=300)
+    assert "The store stays in /var/lib/volume-daemon" in said.err
+    left = vm.run("find /etc /usr -iname '*volume-daemon*' -o -iname '*volumedaemon*'").out
+    assert left == "/etc/volume-daemon\n"
+    assert vm.run("ls /etc/volume-daemon").out == "api-key\nsecret-key\n"
 
 
 # ---- from the packages before ----
@@ -292,20 +353,15 @@ def old_machine(tmp_path_factory):
 
 
 @pytest.mark.slowest
-def test_upgrade_under_load_then_removal(old_machine):
-    """Clients of REST and NBD do not notice the upgrade, and each operation that the old daemon accepted is carried out
-    once by the new one. Then the packages are removed and purged."""
-    upgrade(old_machine)
-    remove(old_machine)
-
-
-def upgrade(lab):
-    vm = lab.vm
+def test_an_upgrade_under_load(old_machine):
+    """Clients of REST and NBD do not notice it, and each operation that the old daemon accepted is carried out once by
+    the new one."""
+    lab, vm = old_machine, old_machine.vm
     set_up(vm)
     edit(vm, "export", "qmp_socket", "/run/volume-daemon-export/qmp.sock")
     edit(vm, "device", "wait", "1h")        # a disk that is waited for comes after the upgrade, which may take long
     vm.run(f"systemctl enable --now {SOCKET} {EXPORT_UNIT}")
-    vm.run(HEALTH, timeout=900)
+    health(vm)
     lab.product.await_cloud()
 
     served, no_device, no_answer = (lab.new_volume() for _ in range(3))
@@ -328,7 +384,7 @@ def upgrade(lab):
     assert "(deleted)" not in vm.run(f"readlink /proc/{unit_property(vm, 'MainPID')}/exe").out
     lab.product.await_cloud()
     vm.run("touch /run/enough")
-    vm.wait_output(creator, "^enough$", timeout=900)
+    vm.wait_output(creator, "^enough$", PATIENCE_S)
     created = vm.read_file(creator).decode()
     operations = [json.loads(line)["id"] for line in created.splitlines() if '"op-' in line]
     assert "curl ended" not in created and len(operations) > 1, created
@@ -343,12 +399,12 @@ def upgrade(lab):
     assert unit_property(vm, "MainPID", EXPORT_UNIT) == engine
     assert_nbd_writer_lost_nothing(lab, served, writer)
     vm.run("systemctl stop writer creator")
-    vm.run(HEALTH)
+    health(vm)
 
 
 def ended(lab, operations):
     """The statuses of operations, once each has ended."""
-    rows = json.loads(lab.vm.run(f"{CURL} --fail '{URL}/api/v1/operations?limit=1000'", timeout=900).out)
+    rows = json.loads(ask(lab.vm, f"--fail '{URL}/api/v1/operations?limit=1000'").out)
     statuses = [row["status"] for row in rows if row["id"] in operations]
     assert len(statuses) == len(operations)
     return None if {"pending", "executing"} & set(statuses) else statuses
@@ -358,19 +414,3 @@ def spawn(vm, unit, command):
     output = vm.spawn(unit, command)
     vm.wait_output(output, "ready")
     return output
-
-
-def remove(lab):
-    vm = lab.vm
-    ours = " ".join(PACKAGES)
-    vm.run(f"dpkg --remove {ours}", timeout=300)
-    assert vm.run(HEALTH, check=False).rc == 7      # nobody listens
-    assert vm.run("systemctl --failed --no-legend --plain").out == ""
-    assert vm.run("systemctl list-units --no-legend --plain 'volume*'").out == ""
-    # The disks are the machine's, and so is the store.
-    assert len(lab.disks()) == 4
-    said = vm.run(f"dpkg --purge {ours}", timeout=300)
-    assert "The store stays in /var/lib/volume-daemon" in said.err
-    left = vm.run("find /etc /usr -iname '*volume-daemon*' -o -iname '*volumedaemon*'").out
-    assert left == "/etc/volume-daemon\n"
-    assert vm.run("ls /etc/volume-daemon").out == "api-key\nsecret-key\n"
