@@ -33,11 +33,11 @@ from support.py.cache import cached
 LAB = Path(__file__).resolve().parent
 
 # A system that boots to D-Bus, with the libraries the daemon links, the programs that export disks
-# (qemu-system-common has qemu-storage-daemon) and clients for them, polkit, and LVM, which takes what
-# it knows on a disk that comes. So the packages of the daemon can be installed without a network. The
+# (qemu-system-common has qemu-storage-daemon) and clients for them, polkit, AppArmor, and LVM, which
+# takes what it knows on a disk that comes. So the packages of the daemon can be installed without a network. The
 # two sanitizer libraries let a build made with -Db_sanitize run in the guest as well.
 GUEST_PACKAGES = (
-    "ca-certificates", "curl", "dbus", "e2fsprogs", "iproute2", "kmod", "polkitd", "qemu-guest-agent",
+    "apparmor", "ca-certificates", "curl", "dbus", "e2fsprogs", "iproute2", "kmod", "polkitd", "qemu-guest-agent",
     "systemd", "systemd-sysv", "udev", "util-linux",
     "libblkid1", "libcjson1", "libcurl4", "libdevmapper1.02.1", "libevent-2.1-7",
     "libevent-core-2.1-7", "libevent-extra-2.1-7", "libevent-openssl-2.1-7",
@@ -54,10 +54,10 @@ GUEST_MODULES = BOOT_MODULES + (
     "virtio_console", "virtio_scsi", "sd_mod", "dm_mod", "nbd", "loop")
 
 # The guest does not have: login prompts on the console, which belongs to the log; timers that wake up
-# in the middle of a test; services of LVM and of a start that the tests do not use. Under emulation
+# in the middle of a test; services of LVM and of a start that most tests do not use. Under emulation
 # each costs a second of the processor at each boot.
 MASKED_UNITS = (
-    "serial-getty@ttyS0.service", "getty@tty1.service",
+    "apparmor.service", "serial-getty@ttyS0.service", "getty@tty1.service",
     "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer",
     "e2scrub_reap.service", "fstrim.timer",
     "lvm2-lvmpolld.socket", "lvm2-monitor.service",

@@ -4,6 +4,8 @@
 A machine has nothing of ours but the .deb files in a folder. Most tests share one: the packages are installed once,
 with three lines of configuration, each test leaves the machine as it was, and the last one removes the packages. The
 upgrade has a machine of its own, which begins with the packages of the first commit that had any.
+
+The machines have AppArmor as Debian has it. After each test the kernel has refused the daemon nothing.
 """
 
 import contextlib
@@ -16,7 +18,7 @@ import pytest
 from support.py import debian
 from support.py.waiting import eventually
 
-from .product import BUS_NAME, EXIT_FORBIDDEN, EXIT_UNAUTHORIZED, UNIT, Product
+from .product import BUS_NAME, EXIT_CONFLICT, EXIT_FORBIDDEN, EXIT_UNAUTHORIZED, UNIT, Product
 from .scene import (ROOT_VOLUME, Lab, assert_nbd_writer_lost_nothing, device_of, engine_pid, nbd_writer_of, node,
                     pattern, wait_served)
 from .vm import CLOUD_ADDRESS, Appliance
@@ -61,6 +63,12 @@ def health(vm):
     return json.loads(ask(vm, f"--fail {URL}/health").out)
 
 
+def refusals(vm):
+    """The accesses that AppArmor has refused, or would have refused in complain mode, since the boot."""
+    return vm.run("journalctl --sync; journalctl --quiet --no-pager --output=cat "
+                  "--grep='apparmor=\"(ALLOWED|DENIED)\"'", check=False).out
+
+
 def attaches(cloud):
     """How many attachments CloudStack was asked for."""
     with cloud.world.lock:
@@ -82,9 +90,10 @@ def fresh_machine(tmp_path_factory, **built):
     with contextlib.ExitStack() as stack:
         patches = stack.enter_context(pytest.MonkeyPatch.context())
         patches.setattr(plug, "UNPLUG_DEADLINE", 120)       # an emulated guest is slow
-        vm = stack.enter_context(Appliance(folder, cloudsim.APPLIANCE_VM, ROOT_VOLUME, overlay=tree))
+        vm = stack.enter_context(Appliance(folder, cloudsim.APPLIANCE_VM, ROOT_VOLUME, overlay=tree, audited=True))
         vm.start()
         vm.wait_ready()
+        vm.run("systemctl unmask --quiet apparmor && systemctl start apparmor", timeout=300)
         cloud = stack.enter_context(cloudsim.CloudSim(plug=f"qmp:{vm.cloud_qmp_path},{folder / 'images'}"))
         vm.connect_cloud(cloud.port)
         yield Lab(vm, Product(vm), cloud, folder / "images", ROOT_VOLUME)
@@ -106,8 +115,10 @@ def lab(machine):
     """The shared machine, without volumes."""
     yield machine
     machine.cloud.clear_faults()
+    machine.cloud.set(bus="virtio")
     for row in machine.product.volumectl("mappings"):
         machine.product.volumectl("detach", row["volume_id"], "--force")
+    assert refusals(machine.vm) == ""
 
 
 # The tests that share the machine stay with one worker.
@@ -277,6 +288,40 @@ WantedBy=multi-user.target
                    "true >/etc/fstab; systemctl daemon-reload; systemctl stop reader 'volume@*'", check=False)
 
 
+# What the daemon does under the limits of its unit and of its profile.
+
+@together
+def test_a_confined_daemon_sees_all_and_serves_with_both_engines(lab):
+    lab.product.await_cloud()
+    pid = unit_property(lab.vm, "MainPID")
+    assert lab.vm.read_file(f"/proc/{pid}/attr/apparmor/current") == b"volume-daemon (enforce)\n"
+    lab.cloud.set(bus="scsi")
+    volume = lab.new_volume()
+    disk = lab.attach(volume)
+    assert lab.contents(node(volume)) == pattern(volume)
+
+    # A SCSI disk that has grown is rescanned, and its name grows with it.
+    lab.product.volumectl("resize", volume, "2GiB")
+    for device in (disk, node(volume)):
+        assert lab.vm.run(f"blockdev --getsize64 {device}").out == f"{2 * cloudsim.GIB}\n"
+
+    # An open file of another process, and a mount that only that process sees.
+    for user in (f"exec 3<{node(volume)}; echo ready; exec sleep infinity",
+                 f"mkfs.ext4 -q {node(volume)}; exec unshare --mount sh -c "
+                 f"'mount {node(volume)} /mnt; echo ready; exec sleep infinity'"):
+        spawn(lab.vm, "user", user)
+        refused = lab.product.try_volumectl("detach", volume)
+        assert refused.rc == EXIT_CONFLICT and "sleep" in refused.err, refused
+        lab.vm.run("systemctl stop user")
+
+    for engine in ("nbdkit", "qemu-storage-daemon"):
+        edit(lab.vm, "export", "engine", engine)
+        lab.product.restart()
+        wait_served(lab, volume)
+        assert engine in lab.vm.run(f"readlink /proc/{engine_pid(lab)}/exe").out
+    assert lab.product.volumectl("detach", volume)["status"] == "completed"
+
+
 # Makes a connection every 10 ms, and counts.
 CONNECTOR = """exec 2>/dev/null 4<> <(:)
     made=0 refused=0
@@ -400,6 +445,7 @@ def test_an_upgrade_under_load(old_machine):
     assert_nbd_writer_lost_nothing(lab, served, writer)
     vm.run("systemctl stop writer creator")
     health(vm)
+    assert refusals(vm) == ""
 
 
 def ended(lab, operations):

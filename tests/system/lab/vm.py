@@ -59,10 +59,11 @@ class Result(NamedTuple):
 class Appliance:
     """A VM, from power-on to power-off. As a context manager it is stopped at the end."""
 
-    def __init__(self, folder, vm_id, root_volume, overlay=None):
+    def __init__(self, folder, vm_id, root_volume, overlay=None, audited=False):
         """Prepare a VM whose sockets and logs live in `folder`.
 
         `root_volume` is the id of the volume the root disk is, `overlay` a tree to copy over it.
+        With `audited` the kernel makes audit records, among them AppArmor's.
         """
         self.folder = Path(folder)
         self.vm_id = vm_id
@@ -71,6 +72,7 @@ class Appliance:
         self.qemu_log = self.folder / "qemu.log"
         self.qmp = None
         self._overlay = overlay
+        self._audited = audited
         self._root_serial = serial_of(root_volume)
         self._forward = self.folder / "forward"
         self._qmp_path = self.folder / "qmp.sock"
@@ -237,7 +239,8 @@ class Appliance:
             # the long waits of a kernel that need not save power, and, most of all, the translation
             # of the same program once more for each address at which the kernel loads it.
             "-append", "console=ttyS0 quiet mitigations=off net.ifnames=0 panic=-1 no_timer_check "
-                       "init_on_alloc=0 audit=0 rcupdate.rcu_expedited=1 norandmaps",
+                       "init_on_alloc=0 rcupdate.rcu_expedited=1 norandmaps"
+                       + ("" if self._audited else " audit=0"),
             "-serial", f"file:{self.console_log}",
             *self._monitor("qmp0", qmp_fd), *self._monitor("cloud0", cloud_qmp_fd),
             "-device", "virtio-serial-pci",
