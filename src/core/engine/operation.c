@@ -789,6 +789,14 @@ void operation_wait(struct operation *operation, void *awaited, const struct wai
 	operation->wait_kind = kind;
 }
 
+void operation_fail_after(struct operation *operation, const struct err *err, void *awaited,
+			  const struct wait_kind *kind)
+{
+	err_keep(&operation->failure, err);
+	loop_timer_clear(operation->engine->env->loop, &operation->deadline);
+	operation_wait(operation, awaited, kind);
+}
+
 void operation_give_way(struct operation *operation)
 {
 	if (has_done_nothing(operation))

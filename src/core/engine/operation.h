@@ -23,6 +23,13 @@ void operation_next(struct operation *operation);
 void operation_fail(struct operation *operation, const struct err *err);
 void operation_failf(struct operation *operation, enum err_code code, const char *format, ...)
 	_printf_(3, 4);
+/*
+ * The operation has failed with err, which is copied, and a callback will come that fails it with
+ * words that help more. It comes in its own time: the step has no deadline any more, and a cancel
+ * comes too late. awaited and kind are those of operation_wait().
+ */
+void operation_fail_after(struct operation *operation, const struct err *err, void *awaited,
+			  const struct wait_kind *kind);
 /* Run this step again after delay_ms or when woken. The text names the event that the step waits
  * for; if the step becomes overdue, the error shows the text. */
 void operation_again(struct operation *operation, int64_t delay_ms, const char *format, ...)

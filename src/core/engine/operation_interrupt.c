@@ -129,6 +129,9 @@ int operation_may_cancel(const struct operation *operation, struct err *err)
 	if (operation->record.undoing)
 		return err_set(err, ERR_CONFLICT, "operation %s is already being undone",
 			       operation->record.id);
+	if (operation->failure)
+		return err_set(err, ERR_CONFLICT, "operation %s has already failed: %s",
+			       operation->record.id, operation->failure->text);
 	if (operation->record.status == OPERATION_EXECUTING && operation_is_past_return(operation))
 		return err_set(err, ERR_CONFLICT,
 			       "operation %s can no longer be stopped: it is at step %s",

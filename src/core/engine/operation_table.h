@@ -99,7 +99,7 @@ struct wait_kind {
 	 * the wait: then it cancels the awaited object and speaks a verb. */
 	void (*poke)(struct operation *operation);
 	/* The last thing that is known about the awaited object, to be freed, for the error if the
-	 * step becomes overdue. NULL: the object has its own deadline. */
+	 * step becomes overdue. NULL: its words add nothing. */
 	char *(*seen)(const void *awaited);
 };
 
@@ -148,7 +148,7 @@ struct operation {
 	struct cloud_refusals *refusals; /* of a read of this step; NULL: none so far */
 	/* On the heap, since thousands of operations may be unfinished and hardly any has one of
 	 * these. */
-	struct err *failure; /* the first error */
+	struct err *failure; /* the first error; the undo begins with it, or soon */
 	/* The step of that error, one of the kind's names; NULL: it ended before its first step. */
 	const char *failed_step;
 	bool undo_worked; /* an undo had something to do */

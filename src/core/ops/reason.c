@@ -16,61 +16,44 @@
 #include "core/engine/operation_table.h"
 #include "core/ops/check.h"
 #include "core/ops/fact_finder.h"
-#include "core/ops/ops.h"
 #include "core/ops/refusal.h"
 
 #define PATIENCE_MS 10000
 #define NO_REASON_OF_CLOUDSTACK (FACT_USERS | FACT_NBD_CLIENTS | FACT_COMMANDS)
 
-struct search {
-	struct operation *operation;
-	struct fact_finder *finder;
-	struct err *refusal;
-};
-
-static void search_free(void *awaited)
+static void cancel_search(void *awaited)
 {
-	struct search *search = awaited;
-
-	fact_finder_free(search->finder);
-	free(search->refusal);
-	free(search);
+	fact_finder_free(awaited);
 }
 
 static void on_facts(void *arg, const struct op_facts *facts)
 {
-	struct search *search = arg;
-	struct operation *operation = search->operation;
-	struct err err = *search->refusal, reason = { 0 };
+	struct operation *operation = arg;
+	struct err err = *operation->failure, reason = { 0 };
 
 	if (op_check(operation, facts, &reason) < 0) {
 		err.reason = reason.reason;
 		err_reword(&err, "%s. CloudStack's words: %s (code %d)", reason.text,
 			   err.cloud_text, err.cloud_code);
 	}
-	search_free(search);
+	fact_finder_free(operation->awaited);
 	operation_fail(operation, &err);
 }
 
 void reason_fail(struct operation *operation, const struct err *err)
 {
-	static const struct wait_kind kind = { .cancel = search_free };
+	static const struct wait_kind kind = { .cancel = cancel_search };
 	unsigned wanted = op_check_needs(operation) & ~(unsigned)NO_REASON_OF_CLOUDSTACK;
-	struct search *search;
 
 	/* The checks are those of the operation, and say nothing about its undoing. */
 	if (!err->cloud_code || err->reason != ERR_REASON_NONE || operation->record.undoing ||
-	    !wanted) {
+	    !wanted)
 		operation_fail(operation, err);
-		return;
-	}
-	search = xnew(struct search);
-	search->operation = operation;
-	err_keep(&search->refusal, err);
-	/* What the step had to wait for has come; the search has an end of its own. */
-	loop_timer_clear(operation->ops->env->loop, &operation->deadline);
-	search->finder = facts_find(operation, wanted, false, PATIENCE_MS, on_facts, search);
-	operation_wait(operation, search, &kind);
+	else
+		operation_fail_after(operation, err,
+				     facts_find(operation, wanted, false, PATIENCE_MS, on_facts,
+						operation),
+				     &kind);
 }
 
 void reason_fail_refused(struct operation *operation, const struct err *refusal)

@@ -125,6 +125,50 @@ static void a_protected_volume_stays_attached(void **state)
 	completed(world, accepted(world, ask_delete(world, VOLUME(1))));
 }
 
+/* ---- the search for a reason ---- */
+
+static bool is_searched(struct world *world, const void *id)
+{
+	const struct operation *operation = operation_find(world->core->engine, id);
+
+	return operation->failure && operation->phase == PHASE_WAITING;
+}
+
+/* The operation has failed when CloudStack refused it: only the words are still looked for. */
+static void a_cancel_comes_after_the_refusal(void **state)
+{
+	struct world *world = *state;
+	const char *id;
+
+	server_add(&world->server, "one", 5);
+	world->server.trip_ms = 200;
+	server_fault(&world->server, (struct fake_fault){ FAKE_ATTACH, 1, 1, FAULT_REFUSED, 431,
+							  "Not on Mondays" });
+	id = accepted(world, ask_attach(world, VOLUME(1), OTHER_VM));
+	assert_true(world_until(world, is_searched, id, 60000));
+	refused(world, ask_operation(world, METHOD_OPERATION_CANCEL, id), ERR_CONFLICT,
+		"has already failed: CloudStack refused to do what was asked: Not on Mondays");
+	ended_with(world, id, OPERATION_FAILED, "Not on Mondays");
+	check_world(world, 1);
+}
+
+/* The job fails right before the deadline of its step, and the search ends behind it. */
+static void a_deadline_comes_after_the_failure(void **state)
+{
+	struct world *world = *state;
+	const char *id;
+
+	server_add(&world->server, "one", 5);
+	world->server.trip_ms = 400;
+	world->server.job_ms = CLOUD_WAIT_MS - 3 * world->server.trip_ms;
+	server_fault(&world->server, (struct fake_fault){ FAKE_ATTACH, 1, 1, FAULT_JOB_FAILED, 530,
+							  "Not on Mondays" });
+	id = accepted(world, ask_attach(world, VOLUME(1), OTHER_VM));
+	assert_true(world_until(world, is_searched, id, 2 * CLOUD_WAIT_MS));
+	ended_with(world, id, OPERATION_FAILED, "Not on Mondays");
+	check_world(world, 1);
+}
+
 /* ---- another job is in the way ---- */
 
 #define ACTIVE                                                                                     \
@@ -370,6 +414,8 @@ int main(void)
 		cmocka_unit_test(a_refusal_is_heard_in_other_words),
 		cmocka_unit_test(another_job_is_waited_for),
 		cmocka_unit_test(cancelled_behind_another_job),
+		TEST(a_cancel_comes_after_the_refusal),
+		TEST(a_deadline_comes_after_the_failure),
 		TEST(a_lost_job_behind_another_job),
 		TEST(another_job_is_not_waited_for_for_ever),
 		TEST(operations_wait_out_a_maintenance),
