@@ -53,7 +53,7 @@ static void drop(struct bus_connection *connection)
 {
 	connection->ready = false;
 	connection->events->closing(connection->arg);
-	connection->holds = false;
+	connection->hurry = NULL;
 	while (!TAILQ_EMPTY(&connection->held))
 		held_free(connection, TAILQ_FIRST(&connection->held));
 	connection->bus_loop = bus_loop_detach(connection->bus_loop);
@@ -244,7 +244,7 @@ int bus_connection_send(struct bus_connection *connection, sd_bus_message *m)
 {
 	struct bus_held *held;
 
-	if (!connection->holds)
+	if (!connection->hurry)
 		return sd_bus_send(connection->sd_bus, m, NULL);
 	held = xnew(struct bus_held);
 	held->m = sd_bus_message_ref(m);
@@ -253,15 +253,22 @@ int bus_connection_send(struct bus_connection *connection, sd_bus_message *m)
 	return 0;
 }
 
-void bus_connection_hold(struct bus_connection *connection)
+void bus_connection_hold(struct bus_connection *connection, void (*hurry)(void *arg), void *arg)
 {
-	assert(!connection->holds);
-	connection->holds = true;
+	assert(!connection->hurry);
+	connection->hurry = hurry;
+	connection->hurry_arg = arg;
+}
+
+void bus_connection_hurry(struct bus_connection *connection)
+{
+	if (connection->hurry)
+		connection->hurry(connection->hurry_arg);
 }
 
 void bus_connection_release(struct bus_connection *connection)
 {
-	connection->holds = false;
+	connection->hurry = NULL;
 	while (!TAILQ_EMPTY(&connection->held)) {
 		struct bus_held *held = TAILQ_FIRST(&connection->held);
 		int r = sd_bus_send(connection->sd_bus, held->m, NULL);

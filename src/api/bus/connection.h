@@ -45,7 +45,8 @@ struct bus_connection {
 	struct loop_task name_lost_task;
 	struct loop_task drop_task;
 	char *name_lost_reason;
-	bool holds;
+	void (*hurry)(void *arg); /* NULL: no message waits */
+	void *hurry_arg;
 	struct bus_held_list held; /* the messages that were sent meanwhile */
 	size_t held_count;
 };
@@ -60,7 +61,9 @@ size_t bus_connection_queued(const struct bus_connection *connection);
 int bus_connection_send(struct bus_connection *connection, sd_bus_message *m);
 /*
  * Until the release, messages wait that are sent by bus_connection_send(), in their order. The
- * connection may end before the release; then they are gone.
+ * connection may end before the release; then they are gone. hurry releases at once.
  */
-void bus_connection_hold(struct bus_connection *connection);
+void bus_connection_hold(struct bus_connection *connection, void (*hurry)(void *arg), void *arg);
+/* Not from inside the writing of a message. Without a hold, nothing happens. */
+void bus_connection_hurry(struct bus_connection *connection);
 void bus_connection_release(struct bus_connection *connection);

@@ -7,7 +7,9 @@
  *
  * A client takes each signal that comes after the answer for a change of what the answer lists. So
  * signals, and replies that name objects, wait on the connection until the answer is sent. They
- * wait for one answer only: the next call gets a new walk, and what has waited goes first.
+ * wait for one answer only: the next call gets a new walk, and what has waited goes first. If too
+ * many wait, the rest of the answer is written in one slice: a turn that takes long does less harm
+ * than a signal that is left out.
  */
 
 #include "api/bus/enumeration.h"
@@ -54,6 +56,8 @@ static void append(void *arg, const struct bus_object *object)
 	enumeration->result = r < 0 ? r : sd_bus_message_close_container(m);
 }
 
+static void hurry(void *arg);
+
 static void begin(struct bus_enumeration *enumeration)
 {
 	const struct enumeration_call *call = TAILQ_FIRST(&enumeration->calls);
@@ -61,7 +65,7 @@ static void begin(struct bus_enumeration *enumeration)
 
 	enumeration->result =
 		r < 0 ? r : sd_bus_message_open_container(enumeration->reply, 'a', "{oa{sa{sv}}}");
-	bus_connection_hold(enumeration->connection);
+	bus_connection_hold(enumeration->connection, hurry, enumeration);
 	directory_walk_begin(enumeration->directory, &enumeration->walk);
 }
 
@@ -90,11 +94,22 @@ static void finish(struct bus_enumeration *enumeration)
 	bus_connection_release(enumeration->connection);
 }
 
+static void hurry(void *arg)
+{
+	struct bus_enumeration *enumeration = arg;
+
+	directory_walk_on(enumeration->directory, SIZE_MAX);
+	finish(enumeration);
+}
+
 /* ---- the calls ---- */
 
 /* Begins the next answer, or goes on with this one. */
 static void go_on(struct bus_enumeration *enumeration)
 {
+	/* The last one may have been hurried. */
+	if (TAILQ_EMPTY(&enumeration->calls))
+		return;
 	if (!enumeration->directory->walk)
 		begin(enumeration);
 	if (enumeration->result < 0 || !directory_walk_on(enumeration->directory, SLICE_WEIGHT))

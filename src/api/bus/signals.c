@@ -51,6 +51,11 @@ static bool may_emit(struct bus_signals *signals)
 		return false;
 	queued = bus_connection_queued(signals->connection);
 	if (queued > QUEUE_MAX) {
+		/* Perhaps they wait for us, and not for the bus. */
+		bus_connection_hurry(signals->connection);
+		queued = bus_connection_queued(signals->connection);
+	}
+	if (queued > QUEUE_MAX) {
 		if (!signals->overflow_logged)
 			log_warning(
 				"bus: %zu messages wait to be read; signals are left out until they are",

@@ -611,6 +611,54 @@ static void test_an_end_while_a_list_is_written(void **state)
 }
 
 /* A client chooses the size of some properties. */
+static size_t heard_devices(struct fixture *f)
+{
+	size_t count = 0;
+
+	for (const char *at = f->heard.data; (at = strstr(str_or(at, ""), "DeviceAdded ")); at++)
+		count++;
+	return count;
+}
+
+/* More signals than may wait come while a list is written: the list is written faster, and none of
+ * them is left out. */
+static void test_many_signals_while_a_list_is_written(void **state)
+{
+	struct fixture *f = *state;
+	struct device_record device;
+	const struct core_event event = { .type = EVENT_DEVICE_ADDED,
+					  .id = "/dev/vdb",
+					  .device = &device };
+	bool hurried = false;
+	unsigned step = 0;
+
+	have_objects(f, 300);
+	record_init(&device_record, &device);
+	fake_fill(&device_record, &device);
+	buf_reset(&f->heard);
+	ask_for_list(f);
+	while (bus_queued(f->bus) == 0) {
+		assert_null(list_answer);
+		go_to_step(f, ++step);
+		loop_turn(f->loop);
+		sd_bus_process(f->client, NULL);
+	}
+	for (size_t i = 0; i < 1500; i++) {
+		size_t queued = bus_queued(f->bus);
+
+		fake_core_tell(&f->core, &event);
+		hurried |= bus_queued(f->bus) < queued;
+		if (hurried && bus_queued(f->bus) > 500)
+			fixture_settle(f);
+	}
+	assert_true(hurried);
+	fixture_settle(f);
+	assert_non_null(list_answer);
+	list_answer = sd_bus_message_unref(list_answer);
+	assert_int_equal(heard_devices(f), 1500);
+	record_clear(&device_record, &device);
+}
+
 static void test_large_objects_are_bounded_too(void **state)
 {
 	struct fixture *f = *state;
@@ -916,6 +964,7 @@ int main(void)
 		TEST(test_a_list_of_all_takes_little_time),
 		TEST(test_a_list_stands_between_its_signals),
 		TEST(test_an_end_while_a_list_is_written),
+		TEST(test_many_signals_while_a_list_is_written),
 		TEST(test_large_objects_are_bounded_too),
 		TEST(test_life_of_an_operation),
 		TEST(test_a_volume_goes_before_its_deletion_is_told),
