@@ -375,6 +375,43 @@ static void test_refused_as_unauthorized(void **state)
 	check_refused(*state, rows, ARRAY_SIZE(rows), 2);
 }
 
+static size_t queries_of(struct fixture *fixture, const char *job_id)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < fixture->server.asked; i++)
+		count += streq(asked(fixture, i, "jobid"), job_id);
+	return count;
+}
+
+/* It was poked during its query, and that has no answer yet when the list is refused. */
+static void test_refused_during_a_query(void **state)
+{
+	const struct web_row succeeded = JOB_SUCCEEDED;
+	struct fixture *fixture = *state;
+	struct watches watches = { 0 };
+
+	SCRIPT(fixture, { .action = WEB_HOLD },
+	       { .status = 432,
+		 .body = "{\"errorresponse\":{\"errorcode\":432,\"errortext\":\"The API [listAsyncJobs] does not "
+			 "exist or is not available for the account\"}}" },
+	       JOB_PENDING);
+	watch_all(fixture, &watches);
+	cloud_job_poke(watches.jobs[3]);
+	run_until(fixture, &fixture->server.held_count, 1);
+	cloud_job_poke(watches.jobs[3]);
+	clock_test_advance(1000);
+	run_until(fixture, &fixture->server.asked, 2 + MANY - 1);
+	run_idle(fixture);
+	assert_int_equal(queries_of(fixture, "job-3"), 1);
+	assert_int_equal(fixture->server.asked, 2 + MANY - 1);
+	web_server_release(&fixture->server, &succeeded);
+	run_until(fixture, &watches.seen[3].runs, 1);
+	run_idle(fixture);
+	assert_int_equal(queries_of(fixture, "job-3"), 1);
+	cancel_all(&watches);
+}
+
 static void test_few_are_looked_at_one_by_one(void **state)
 {
 	struct fixture *fixture = *state;
@@ -425,6 +462,7 @@ int main(void)
 		TEST(test_trouble_only_delays),
 		TEST(test_refused_by_role),
 		TEST(test_refused_as_unauthorized),
+		TEST(test_refused_during_a_query),
 		TEST(test_few_are_looked_at_one_by_one),
 		TEST(test_cancel_all_during_a_list),
 	};
