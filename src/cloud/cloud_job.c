@@ -84,6 +84,7 @@ struct cloud_job {
 	int64_t begun_ms;      /* monotonic */
 	int64_t ran_ms;        /* how old it was when CloudStack was asked and said that it runs */
 	int64_t asked_ms;      /* how old it was when it was queried last */
+	int64_t due_ms;        /* how old it was, or shall be, when a query is due */
 	int64_t gap_ms;        /* before the next query, once it could have ended; 0 not yet */
 	bool inexact;          /* its end was not looked for as its kind asks */
 	bool was_poked;
@@ -220,6 +221,7 @@ static void job_again(struct cloud_job *job)
 {
 	job->again = false;
 	job->poked = job->was_poked = true;
+	job->due_ms = age_ms(job);
 	job->wait_ms = job->jobs->poll_min_ms;
 	job->gap_ms = 0;
 	job_due(job);
@@ -237,6 +239,7 @@ static void job_wait(struct cloud_job *job)
 	}
 	wait_ms = is_expected(job) ? wait_expected(job)
 				   : wait_unexpected(job, job->jobs->poll_max_ms);
+	job->due_ms = age_ms(job) + wait_ms;
 	loop_timer_set(job->jobs->loop, &job->timer, wait_ms);
 }
 
@@ -266,10 +269,18 @@ static void job_still_runs(struct cloud_job *job, int64_t ran_ms)
 
 static void job_unlink(struct cloud_job *job);
 
+/* A daemon that was stopped for hours, or a machine that was paused, looks that much too late, and
+ * so does a query that had to wait for its turn: such a look tells nothing of when the job ended.
+ */
+static bool is_exact(const struct cloud_job *job)
+{
+	return !job->inexact && age_ms(job) - job->due_ms <= job->jobs->poll_max_ms;
+}
+
 static void job_end(struct cloud_job *job, const struct cloud_result *result)
 {
 	/* A job that failed has ended before its time. */
-	if (job->kind && !job->inexact && result->outcome == CLOUD_OK &&
+	if (job->kind && is_exact(job) && result->outcome == CLOUD_OK &&
 	    result->job_status == CLOUD_JOB_SUCCEEDED)
 		cloud_pace_learn(&job->kind->pace, job->ran_ms, age_ms(job));
 	job_unlink(job);

@@ -336,6 +336,27 @@ static void test_learns_nothing_of_a_failure(void **state)
 	run_until_ended(fixture, &seen);
 }
 
+/* The daemon stood still for hours, before its first look at a job of this kind and before a later
+ * one. */
+static void test_learns_nothing_of_a_late_look(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen;
+
+	SCRIPT(fixture, JOB_SUCCEEDED);
+	watch_kind(fixture, "attached", &seen);
+	expect_look(fixture, 5 * 3600 * 1000);
+	assert_int_equal(seen.runs, 1);
+	watch_kind(fixture, "attached", &seen);
+	expect_look(fixture, 1000);
+	assert_int_equal(seen.runs, 1);
+	watch_kind(fixture, "attached", &seen);
+	expect_look(fixture, 5 * 3600 * 1000);
+	watch_kind(fixture, "attached", &seen);
+	expect_look(fixture, 250);
+	assert_int_equal(seen.runs, 1);
+}
+
 /* The end is near, but a CloudStack in trouble is left alone all the same. */
 static void test_trouble_delays_an_expected_end(void **state)
 {
@@ -400,6 +421,7 @@ int main(void)
 		TEST(test_learns_when_to_look),
 		TEST(test_looks_seldom_at_a_long_job),
 		TEST(test_learns_nothing_of_a_failure),
+		TEST(test_learns_nothing_of_a_late_look),
 		TEST(test_trouble_delays_an_expected_end),
 		TEST(test_cancel),
 		TEST(test_done_may_cancel_others),
