@@ -342,6 +342,8 @@ struct cloud_watch {
 	/* If a list of the jobs that run does not show the job, that is enough: the caller asks for
 	 * the object of the job, which costs less if there are many. */
 	bool list_is_enough;
+	/* There is a sign that the job has ended, as for cloud_job_poke(). */
+	bool at_once;
 };
 /*
  * Queries a job until it has ended, with back-off; trouble on the way (CLOUD_AWAY, CLOUD_UNKNOWN)

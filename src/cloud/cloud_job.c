@@ -600,7 +600,10 @@ struct cloud_job *cloud_job_watch(struct cloud *cloud, const struct cloud_watch 
 	job->arg = arg;
 	move_to(job, &jobs->watched);
 	jobs->count++;
-	job_wait(job);
+	if (watch->at_once)
+		job_again(job);
+	else
+		job_wait(job);
 	return job;
 }
 

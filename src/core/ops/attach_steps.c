@@ -164,6 +164,13 @@ static const struct wait_kind job_wait = {
 	.seen = cloud_change_job_seen,
 };
 
+static bool has_sign(const struct operation *operation)
+{
+	const struct attach_context *context = operation->context;
+
+	return context->early_disk || context->told_disk;
+}
+
 static const struct cloud_change_kind attachment = {
 	.done = "attached",
 	.submit = submit,
@@ -173,6 +180,7 @@ static const struct cloud_change_kind attachment = {
 	.keep_words = op_attach_keep_words,
 	.explain = op_attach_explain,
 	.job_wait = &job_wait,
+	.has_sign = has_sign,
 	.can_undo = true,
 };
 
@@ -188,17 +196,10 @@ static void await_job(struct operation *operation)
 	struct attach_context *context = operation->context;
 	const struct device *device = op_attach_disk_to_name(operation);
 
-	if (device) {
+	if (device)
 		op_attach_name_early(operation, device);
-		return;
-	}
-	if (!op_attach_told_or_store(operation))
-		return;
-	cloud_change_settle(&context->change, &attachment, operation, &context->job_id);
-	/* Or it awaits a look at the volume, since the end of the job is known. */
-	if ((context->early_disk || context->told_disk) && operation->phase == PHASE_WAITING &&
-	    operation->wait_kind == &job_wait)
-		cloud_job_poke(operation->awaited);
+	else if (op_attach_told_or_store(operation))
+		cloud_change_settle(&context->change, &attachment, operation, &context->job_id);
 }
 
 /* ---- await-device ---- */

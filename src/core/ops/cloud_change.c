@@ -410,15 +410,14 @@ static void await_job(struct cloud_change *change)
 		.job_id = *change->job_id,
 		.kind = change->in_doubt || change->watched ? NULL : kind->done,
 		.list_is_enough = !change->watched && kind->volume_tells,
+		/* A list has missed it, or its disk is here. */
+		.at_once = change->watched || (kind->has_sign && kind->has_sign(operation)),
 	};
-	struct cloud_job *job =
-		cloud_job_watch(operation->ops->env->cloud, &watch, on_job_ended, change);
 
-	/* A list has missed it. */
-	if (change->watched)
-		cloud_job_poke(job);
 	change->watched = true;
-	operation_wait(operation, job, kind->job_wait ? kind->job_wait : &ordinary);
+	operation_wait(operation,
+		       cloud_job_watch(operation->ops->env->cloud, &watch, on_job_ended, change),
+		       kind->job_wait ? kind->job_wait : &ordinary);
 }
 
 /* The end of the request is known: its job has told it, or the request had no job, or no job came

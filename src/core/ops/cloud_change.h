@@ -66,6 +66,9 @@ struct cloud_change_kind {
 	/* How the job is awaited; NULL: if a device of the volume comes or goes, CloudStack is
 	 * asked at once. */
 	const struct wait_kind *job_wait;
+	/* There is a sign that the job has ended: CloudStack is asked for it at once. NULL: there
+	 * is none. */
+	bool (*has_sign)(const struct operation *operation);
 	/* If CloudStack refuses to show the volume, the operation fails and undoes the change;
 	 * otherwise the step runs again later. */
 	bool can_undo;

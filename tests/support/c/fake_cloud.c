@@ -1018,7 +1018,7 @@ struct cloud_job *cloud_job_watch(struct cloud *cloud, const struct cloud_watch 
 	};
 	job->timer.fire = on_look;
 	cloud->open++;
-	loop_timer_set(cloud->server->loop, &job->timer, POLL_MS);
+	loop_timer_set(cloud->server->loop, &job->timer, watch->at_once ? 0 : POLL_MS);
 	return job;
 }
 

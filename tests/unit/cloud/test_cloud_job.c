@@ -357,6 +357,23 @@ static void test_learns_nothing_of_a_late_look(void **state)
 	assert_int_equal(seen.runs, 1);
 }
 
+/* A sign of the end is there before the watch: one look, and the next when the job is about to
+ * end. */
+static void test_a_watch_may_begin_with_a_look(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+
+	SCRIPT(fixture, JOB_PENDING, JOB_SUCCEEDED);
+	cloud_job_watch(fixture->cloud, &(struct cloud_watch){ .job_id = JOB_ID, .at_once = true },
+			on_done, &seen);
+	assert_int_equal(seen.runs, 0);
+	run_until(fixture, &fixture->server.asked, 1);
+	expect_look_after(fixture, 1000);
+	assert_int_equal(seen.runs, 1);
+	assert_int_equal(fixture->server.asked, 2);
+}
+
 /* The end is near, but a CloudStack in trouble is left alone all the same. */
 static void test_trouble_delays_an_expected_end(void **state)
 {
@@ -422,6 +439,7 @@ int main(void)
 		TEST(test_looks_seldom_at_a_long_job),
 		TEST(test_learns_nothing_of_a_failure),
 		TEST(test_learns_nothing_of_a_late_look),
+		TEST(test_a_watch_may_begin_with_a_look),
 		TEST(test_trouble_delays_an_expected_end),
 		TEST(test_cancel),
 		TEST(test_done_may_cancel_others),

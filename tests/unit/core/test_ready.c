@@ -55,6 +55,26 @@ static void told_before_the_job_ends(void **state)
 	check_world(world, 1);
 }
 
+/* The job has ended, and CloudStack does not show the volume for a while: the step awaits a look at
+ * the volume then, and its disk is no sign for that. */
+static void told_before_the_volume_is_shown(void **state)
+{
+	struct world *world = *state;
+	const char *id;
+
+	server_fault(&world->server,
+		     (struct fake_fault){ FAKE_ATTACH, 1, 1, FAULT_JOB_FAILED_AFTER });
+	id = begin(world);
+	await_told(world, 0);
+	server_fault(&world->server, (struct fake_fault){ .command = FAKE_LIST,
+							  .nth = world->server.calls[FAKE_LIST] + 1,
+							  .times = 3,
+							  .kind = FAULT_AWAY });
+	completed(world, id);
+	assert_null(told(world, 1));
+	check_world(world, 1);
+}
+
 static void told_without_names(void **state)
 {
 	struct world *world = *state;
@@ -182,6 +202,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		TEST(told_before_the_job_ends),
+		TEST(told_before_the_volume_is_shown),
 		TEST(told_without_names),
 		TEST(told_while_another_has_it),
 		TEST(told_when_the_disk_comes_last),
