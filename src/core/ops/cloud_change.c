@@ -522,12 +522,11 @@ static bool has_time_or_wait(struct cloud_change *change)
 {
 	int64_t now_ms = clock_mono_ms();
 
-	if (change->recommitted || now_ms - change->operation->asked_ms <= LOOK_QUICK_MS) {
-		change->recommitted = false;
+	if (change->recommitted_ms || now_ms - change->operation->asked_ms <= LOOK_QUICK_MS) {
+		change->recommitted_ms = 0;
 		return true;
 	}
-	change->recommitted = true;
-	change->ready_ms = now_ms;
+	change->recommitted_ms = now_ms;
 	operation_store(change->operation);
 	return false;
 }
@@ -620,7 +619,7 @@ static void pause_before(struct cloud_change *change)
 
 bool cloud_change_is_ready(const struct cloud_change *change)
 {
-	return change->ready_ms && clock_mono_ms() - change->ready_ms < LOOK_LASTS_MS;
+	return change->recommitted_ms && clock_mono_ms() - change->recommitted_ms < LOOK_LASTS_MS;
 }
 
 void cloud_change_ask(struct cloud_change *change, const struct cloud_change_kind *kind,
@@ -631,7 +630,6 @@ void cloud_change_ask(struct cloud_change *change, const struct cloud_change_kin
 	begin(change, kind, operation, job_id);
 	forget_end(change);
 	change->settling = false;
-	change->ready_ms = 0;
 	if (!is_ready && change->in_doubt)
 		find_job(change, on_doubt_settled);
 	else if (!is_ready && clock_mono_ms() < change->not_before_ms)

@@ -92,9 +92,9 @@ struct cloud_change {
 	bool unasked;
 	/* clock_mono_ms(): CloudStack showed the volume as the change needs it; 0 unknown */
 	int64_t looked_ms;
-	/* clock_mono_ms(): the step was about to make the request then; 0: it was not */
-	int64_t ready_ms;
-	bool recommitted; /* the last commit was made to give the request its whole time */
+	/* clock_mono_ms(): the step was about to make the request then, and committed once more to
+	 * give it its whole time; 0: the request that followed was made, or it was never so */
+	int64_t recommitted_ms;
 	/* clock_mono_ms(): the last request was asked for then, or before; 0 unknown */
 	int64_t asked_ms;
 	/* how the last request has ended by CloudStack's word; CLOUD_JOB_PENDING: not known */

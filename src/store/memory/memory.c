@@ -37,6 +37,8 @@ struct memory_store {
 	struct memory_data data;
 	struct store_queue queue;
 	struct loop_task task;
+	struct loop_timer timer; /* armed while a slow store works */
+	int64_t slow_ms;
 	char *away;       /* the reason; NULL if the store is not away */
 	uint64_t commits; /* tried since this store was opened */
 	uint64_t landed;
@@ -500,6 +502,14 @@ static void run_queue(struct memory_store *store, const struct store_item *last)
 	}
 }
 
+static void run_soon(struct memory_store *store)
+{
+	if (store->slow_ms == 0)
+		loop_task_queue(store->store.loop, &store->task);
+	else if (!loop_timer_is_set(&store->timer))
+		loop_timer_set(store->store.loop, &store->timer, store->slow_ms);
+}
+
 static void on_task(struct loop_task *task)
 {
 	struct memory_store *store = container_of(task, struct memory_store, task);
@@ -512,7 +522,12 @@ static void on_task(struct loop_task *task)
 		run_queue(store, TAILQ_LAST(&store->queue, store_queue));
 	/* Items that the answers have added are for the next turn. */
 	if (!store->crashed && !store->away && !TAILQ_EMPTY(&store->queue))
-		loop_task_queue(store->store.loop, task);
+		run_soon(store);
+}
+
+static void on_timer(struct loop_timer *timer)
+{
+	on_task(&container_of(timer, struct memory_store, timer)->task);
 }
 
 static void memory_submit(struct store *base, struct store_item *item)
@@ -521,7 +536,7 @@ static void memory_submit(struct store *base, struct store_item *item)
 
 	TAILQ_INSERT_TAIL(&store->queue, item, queue);
 	if (!store->crashed)
-		loop_task_queue(base->loop, &store->task);
+		run_soon(store);
 }
 
 /* ---- opening, closing, loading ---- */
@@ -532,6 +547,7 @@ struct store *store_memory_new(struct loop *loop)
 
 	store_init(&store->store, &store_memory_backend, loop);
 	store->task.run = on_task;
+	store->timer.fire = on_timer;
 	TAILQ_INIT(&store->queue);
 	return &store->store;
 }
@@ -559,6 +575,7 @@ static void drop_queue(struct store_queue *queue)
 static void memory_free(struct memory_store *store)
 {
 	loop_task_cancel(store->store.loop, &store->task);
+	loop_timer_clear(store->store.loop, &store->timer);
 	loop_task_cancel(store->store.loop, &store->store.answer_task);
 	drop_queue(&store->queue);
 	drop_queue(&store->store.answers);
@@ -659,6 +676,11 @@ void store_memory_set_away(struct store *base, const char *reason)
 	str_set(&store->away, reason);
 	if (!store->crashed && !TAILQ_EMPTY(&store->queue))
 		loop_task_queue(base->loop, &store->task);
+}
+
+void store_memory_set_slow(struct store *base, int64_t ms)
+{
+	memory_store_of(base)->slow_ms = ms;
 }
 
 void store_memory_fail_at(struct store *base, uint64_t nth_commit, enum err_code code)

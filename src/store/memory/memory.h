@@ -3,9 +3,9 @@
 
 /*
  * The store that tests use: everything is in memory, and the tests decide its failures. It can be
- * away, refuse the nth commit or "crash" at it (the commit and everything after it never happen and
- * no done() runs any more), and a second store can be opened on the rows that the first had made
- * durable, as after a restart.
+ * away or slow, refuse the nth commit or "crash" at it (the commit and everything after it never
+ * happen and no done() runs any more), and a second store can be opened on the rows that the first
+ * had made durable, as after a restart.
  */
 
 #include "store/store.h"
@@ -17,6 +17,8 @@ struct store *store_memory_new(struct loop *loop);
 /* A new store with the rows that old had committed; old is closed without running its callbacks. */
 struct store *store_memory_reopen(struct store *old);
 void store_memory_set_away(struct store *base, const char *reason); /* NULL: back again */
+/* Commits and reads that are asked for from now on take so long. */
+void store_memory_set_slow(struct store *base, int64_t ms);
 void store_memory_fail_at(struct store *base, uint64_t nth_commit, enum err_code code);
 /*
  * before: nothing of the nth commit is kept; otherwise the commit is kept but no caller hears of
