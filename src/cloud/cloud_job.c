@@ -244,15 +244,14 @@ static void job_wait(struct cloud_job *job)
 }
 
 /* CloudStack gave no answer, and gets more and more time. */
-static void job_wait_out(struct cloud_job *job)
+static void job_wait_out(struct cloud_job *job, int64_t max_ms)
 {
 	job->due = false;
 	job->inexact = true;
 	if (job->again)
 		job_again(job);
 	else
-		loop_timer_set(job->jobs->loop, &job->timer,
-			       wait_unexpected(job, trouble_max_ms(job->jobs)));
+		loop_timer_set(job->jobs->loop, &job->timer, wait_unexpected(job, max_ms));
 }
 
 /* CloudStack was asked for it when it was so old. */
@@ -301,7 +300,9 @@ static void on_no_answer(struct cloud_job *job, const struct cloud_result *resul
 		return;
 	}
 	log_debug("cloud: job %s: no answer, looking again later", job->id);
-	job_wait_out(job);
+	/* The throttle keeps the queries from a CloudStack that limits them. */
+	job_wait_out(job, result->err.code == ERR_TOO_MANY ? job->jobs->poll_max_ms
+							   : trouble_max_ms(job->jobs));
 }
 
 static void on_query(void *arg, const struct cloud_result *result)
@@ -413,7 +414,7 @@ static void scan_end(struct cloud_jobs *jobs, bool listed, bool whole)
 		if (listed)
 			scan_judge(jobs, job, whole);
 		else if (job->due || job->again)
-			job_wait_out(job);
+			job_wait_out(job, trouble_max_ms(jobs));
 	}
 	scan_clear(scan);
 	loop_task_queue(jobs->loop, &scan->begin);

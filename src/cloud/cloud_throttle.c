@@ -7,7 +7,9 @@
  * nothing at all is sent until the time named in it has passed. If all waiting calls were sent
  * then, they would hit the limit again at once. So the throttle begins with one request, and each
  * good answer allows one more, up to the usual number. A 429 with no good answer since the last 429
- * shows that the time was too short, and doubles it.
+ * shows that the time was too short, and doubles it. But one request in a few seconds does no harm,
+ * and each operation waits until the limit is over and a request has shown that; so a time is not
+ * doubled beyond those seconds.
  *
  * Holds are durations, so they are measured on the monotonic clock.
  */
@@ -18,7 +20,7 @@
 #include "base/log.h"
 #include "cloud/cloud_throttle.h"
 
-#define HOLD_MAX_MS 60000
+#define DOUBLED_MAX_MS 4000
 #define STREAK_MAX 16
 
 void cloud_throttle_init(struct cloud_throttle *throttle, size_t window_max)
@@ -37,15 +39,16 @@ void cloud_throttle_set_max(struct cloud_throttle *throttle, size_t window_max)
 static void hold_back(struct cloud_throttle *throttle, int64_t sent_ms, int64_t wait_ms)
 {
 	int64_t now = clock_mono_ms();
+	int64_t max_ms = wait_ms > DOUBLED_MAX_MS ? wait_ms : DOUBLED_MAX_MS;
 
 	throttle->count++;
 	/* Requests that were under way at the first 429 get a 429 too, which is no new reason. */
 	if (sent_ms >= throttle->not_before_ms && throttle->streak < STREAK_MAX)
 		throttle->streak++;
-	for (unsigned i = 1; i < throttle->streak && wait_ms < HOLD_MAX_MS; i++)
+	for (unsigned i = 1; i < throttle->streak && wait_ms < max_ms; i++)
 		wait_ms *= 2;
-	if (wait_ms > HOLD_MAX_MS)
-		wait_ms = HOLD_MAX_MS;
+	if (wait_ms > max_ms)
+		wait_ms = max_ms;
 	if (now + wait_ms > throttle->not_before_ms)
 		throttle->not_before_ms = now + wait_ms;
 	throttle->window = 1;

@@ -316,12 +316,14 @@ void operation_on_device(struct engine *engine, const struct device *device)
 
 int64_t operation_retry_in(struct engine *engine, int64_t delay_ms)
 {
-	int64_t due_ms = clock_mono_ms() + delay_ms;
+	int64_t now_ms = clock_mono_ms(), turn_ms;
 
-	if (due_ms < engine->next_retry_ms)
-		due_ms = engine->next_retry_ms;
-	engine->next_retry_ms = due_ms + RETRY_EVERY_MS;
-	return due_ms - clock_mono_ms();
+	/* Delays differ, and a long one must not put off the short ones behind it. */
+	if (engine->next_retry_ms < now_ms)
+		engine->next_retry_ms = now_ms;
+	turn_ms = engine->next_retry_ms - now_ms;
+	engine->next_retry_ms += RETRY_EVERY_MS;
+	return delay_ms + turn_ms;
 }
 
 static void wake_all(struct engine *engine)

@@ -23,22 +23,27 @@
 #define LOOK_AGAIN_MS 1000
 #define RETRY_FIRST_MS 500
 #define RETRY_MAX_MS 15000
+/* If CloudStack limits its clients, or takes no changes, the cloud layer lets a request through now
+ * and then, whose answer counts for all. */
+#define RETRY_HELD_MS 2000
 /* The end of a maintenance wakes the operations that wait for it. */
 #define MAINTAINED_RETRY_MS 15000
 
 /* The delay doubles from half a second on, because many programs share CloudStack. */
-static int64_t retry_delay_ms(const struct operation *operation)
+static int64_t retry_delay_ms(const struct operation *operation, const struct err *err)
 {
 	struct ops *ops = operation->ops;
+	int64_t max_ms =
+		err->code == ERR_TOO_MANY || ops->in_maintenance ? RETRY_HELD_MS : RETRY_MAX_MS;
 	int64_t delay_ms = RETRY_FIRST_MS;
 	struct cloud_health health;
 
-	for (unsigned i = 1; i < operation->runs && delay_ms < RETRY_MAX_MS; i++)
+	for (unsigned i = 1; i < operation->runs && delay_ms < max_ms; i++)
 		delay_ms *= 2;
-	if (delay_ms > RETRY_MAX_MS)
-		delay_ms = RETRY_MAX_MS;
+	if (delay_ms > max_ms)
+		delay_ms = max_ms;
 	cloud_health(ops->env->cloud, &health);
-	if (health.usable)
+	if (health.usable && !ops->in_maintenance)
 		return delay_ms;
 	return operation_retry_in(ops->engine, delay_ms);
 }
@@ -94,7 +99,7 @@ static void wait_or_end(struct operation *operation, const struct err *err)
 	if (cloud_err_is_refusal(err) && is_hopeless(operation, err))
 		end_unknown(operation, err);
 	else
-		operation_again(operation, retry_delay_ms(operation), "%s", err->text);
+		operation_again(operation, retry_delay_ms(operation, err), "%s", err->text);
 }
 
 bool cloud_step_answered_or_wait(struct operation *operation, const struct cloud_result *result)

@@ -332,6 +332,7 @@ static void answer(struct fake_request *request)
 		put_answer(&result, &listing, request);
 	note_usable(call->cloud, result.outcome <= CLOUD_REFUSED ||
 					 result.err.reason == ERR_REASON_MAINTENANCE ||
+					 result.err.code == ERR_TOO_MANY ||
 					 cloud_err_is_refusal(&result.err));
 	if (!is_silent(request))
 		note_maintenance(call->cloud, request->command, &result);

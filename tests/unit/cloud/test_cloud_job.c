@@ -147,6 +147,30 @@ static void test_trouble_only_delays(void **state)
 	assert_int_equal(seen.job_status, CLOUD_JOB_SUCCEEDED);
 }
 
+/* A limit of requests is kept by the throttle, so the looks need not become seldom as well. */
+static void test_a_limit_delays_little(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { 0 };
+	int64_t begun_ms = clock_mono_ms(), over_ms;
+
+	SCRIPT(fixture,
+	       { .status = 429, .body = "{\"x\":{\"errorcode\":429,\"errortext\":\"[50] ms\"}}" });
+	watch(fixture, &seen);
+	while (clock_mono_ms() - begun_ms < 120000) {
+		clock_test_advance(250);
+		run_idle(fixture);
+	}
+	SCRIPT(fixture, JOB_SUCCEEDED);
+	over_ms = clock_mono_ms();
+	while (seen.runs == 0) {
+		clock_test_advance(250);
+		run_idle(fixture);
+	}
+	assert_in_range(clock_mono_ms() - over_ms, 1, 2 * FIXTURE_POLL_MAX_MS + 1000);
+	assert_int_equal(seen.job_status, CLOUD_JOB_SUCCEEDED);
+}
+
 #define REFUSED_SAYING(WORDS)                                                                      \
 	{                                                                                          \
 		.status = 530, .body = "{\"x\":{\"errorcode\":530,\"errortext\":\"" WORDS "\"}}"   \
@@ -432,6 +456,7 @@ int main(void)
 		TEST(test_unknown),
 		TEST(test_says_what_it_has_seen),
 		TEST(test_trouble_only_delays),
+		TEST(test_a_limit_delays_little),
 		TEST(test_refused_again_and_again),
 		TEST(test_poke_looks_at_once),
 		TEST(test_poke_during_a_look_looks_again),

@@ -7,6 +7,7 @@
  * middle of the trouble.
  */
 
+#include "core/engine/operation_start.h"
 #include "scenario.h"
 
 static unsigned calls_of(const struct scenario *scenario)
@@ -298,6 +299,54 @@ static void comes_and_goes(void **state)
 	check_world(world, count);
 }
 
+/* Each to a VM of its own, so that none waits for another one. */
+static void attach_many(struct world *world, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		const struct fake_volume *volume = server_add(&world->server, "one", 5);
+		_cleanup_free_ char *vm_id = xasprintf("bbbbbbbb-0000-4000-8000-0000000001%02x", i);
+
+		accepted(world, ask_attach(world, volume->id, vm_id));
+	}
+}
+
+/* CloudStack limits its clients, or takes no changes, for so long that pauses which grow with the
+ * trouble would have come to their longest. When it is over, all go on within seconds. */
+static void goes_on_soon(void **state)
+{
+	for (int maintained = 0; maintained < 2; maintained++) {
+		const unsigned count = 45;
+		struct world *world;
+
+		world_setup(state);
+		world = *state;
+		world->server.maintained = maintained;
+		if (!maintained)
+			server_fault(&world->server,
+				     (struct fake_fault){ FAKE_ATTACH, 1, 100000, FAULT_REFUSED,
+							  429, "[50] ms" });
+		attach_many(world, count);
+		world_pass(world, 65000);
+		assert_int_equal(operation_count(world->core->engine), count);
+		world->server.maintained = false;
+		world->server.fault_count = 0;
+		assert_true(world_until(world, all_ended, NULL, 6000));
+		check_world(world, count);
+		world_teardown(state);
+	}
+}
+
+/* Each takes its turn, and none waits for the long pause of another one. */
+static void pauses_do_not_add_up(void **state)
+{
+	struct world *world = *state;
+	struct engine *engine = world->core->engine;
+
+	for (int i = 0; i < 5; i++)
+		assert_in_range(operation_retry_in(engine, 15000), 15000, 16000);
+	assert_in_range(operation_retry_in(engine, 500), 1000, 2000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -313,6 +362,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(never_learned, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(many_wait, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(comes_and_goes, world_setup, world_teardown),
+		cmocka_unit_test(goes_on_soon),
+		cmocka_unit_test_setup_teardown(pauses_do_not_add_up, world_setup, world_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
