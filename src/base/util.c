@@ -208,8 +208,12 @@ size_t utf8_count(const char *text)
 
 bool str_is_plain_text(const char *text)
 {
-	size_t left = strlen(text);
+	size_t left;
 
+	/* Nearly all texts are plain ASCII, and each text on D-Bus is looked at. */
+	while (*text >= ' ' && *text < 0x7f)
+		text++;
+	left = strlen(text);
 	while (left > 0) {
 		uint32_t code;
 		size_t step = utf8_next(text, left, &code);

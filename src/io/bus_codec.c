@@ -185,9 +185,16 @@ static int append_node(sd_bus_message *m, const struct json *node, const struct 
 	return bus_append_text(m, field && field->bus_text ? field->bus_text(text, NULL) : text);
 }
 
+/* The text is the daemon's own, or was checked when it came, so its names are not compared with
+ * each other once more. */
+static struct json *read_own(const char *json)
+{
+	return json ? json_parse_lenient(json, strlen(json), NULL) : NULL;
+}
+
 static int append_json_object(sd_bus_message *m, const struct field *field, const char *json)
 {
-	_cleanup_json_ struct json *document = json ? json_parse(json, strlen(json), NULL) : NULL;
+	_cleanup_json_ struct json *document = read_own(json);
 	int r;
 
 	if (document && json_kind(document) == JSON_OBJECT)
@@ -213,7 +220,7 @@ bool bus_field_is_same(const struct field *field, const void *a, const void *b)
 /* Items that are no objects have no place in a list. */
 static int append_list(sd_bus_message *m, const char *json)
 {
-	_cleanup_json_ struct json *document = json ? json_parse(json, strlen(json), NULL) : NULL;
+	_cleanup_json_ struct json *document = read_own(json);
 	int r = sd_bus_message_open_container(m, 'a', "a{sv}");
 
 	for (const struct json *item = json_first(document); item && r >= 0;
