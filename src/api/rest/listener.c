@@ -330,7 +330,7 @@ static int add_passed(struct loop *loop, const struct rest_options *options, int
 		      struct rest_listeners *out, struct err *err)
 {
 	struct evconnlistener *listener;
-	struct address address;
+	struct address address = { 0 };
 	bool is_encrypted;
 
 	if (check_room(out, err) < 0 || find_passed_address(fd, &address, err) < 0)
