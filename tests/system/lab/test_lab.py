@@ -217,6 +217,17 @@ def calls_of_whom_attached(messages, volume):
     return [m["member"] for m in requests if m["sender"] == attach["sender"]]
 
 
+@pytest.mark.parametrize("shared, verdict, words", [
+    ("env", "ok", "has the host's devices, processes and network"),
+    ("unshare --ipc --net", "wrong", "semaphores are not the host's, so that udev does not answer device mapper; the network is not")])
+def test_the_doctor_tells_which_container_has_what_the_daemon_needs(lab, shared, verdict, words):
+    """What a container runtime would share of this machine, without a runtime."""
+    said = lab.vm.run(f"container=oci {shared} volumectl doctor --json", check=False).out
+
+    check, = [check for check in json.loads(said)["checks"] if check["check"] == "container"]
+    assert check["verdict"] == verdict and words in check["text"], check
+
+
 @pytest.mark.parametrize("interruption", ["restart", "kill"])
 def test_an_attach_waiting_for_the_cloud_goes_on_after(lab, interruption):
     volume = lab.new_volume()
