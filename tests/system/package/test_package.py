@@ -111,18 +111,20 @@ def older(package, folder):
 
 @pytest.mark.parametrize("changed", [False, True])
 def test_an_upgrade_keeps_the_store_and_a_changed_configuration(root, built, tmp_path, changed):
-    packages = debian.installable(built)
+    packages, mine = debian.installable(built), "[log]\nlevel = debug\n[http]\ngroup = disk\n"
     new = next(file for file in packages if file.name.startswith("volume-daemon_"))
     root.install([older(new, tmp_path), *(file for file in packages if file != new)])
     assert root.run("head", "-n", "1", CONF) == "# Of the older package.\n"
     root.write(STORE, "rows")
     if changed:
-        root.write(CONF, "[log]\nlevel = debug\n")
-    root.install([new], "--force-confdef", "--force-confold")
+        root.write(CONF, mine)
+    said = root.install([new], "--force-confdef", "--force-confold")
+    # The service runs in its own group, also if the kept configuration has another one.
+    assert ("Group=disk" in said) == ("systemctl edit volume-daemon" in said) == changed, said
     assert root.run("dpkg-query", "-W", "-f", "${Version}", "volume-daemon") == new.name.split("_")[1]
     assert root.has(STORE)
     run("dpkg-deb", "--extract", new, tmp_path / "new")
-    expected = "[log]\nlevel = debug\n" if changed else (tmp_path / "new" / CONF[1:]).read_text()
+    expected = mine if changed else (tmp_path / "new" / CONF[1:]).read_text()
     assert root.run("cat", CONF) == expected
     # A URL of the store may have a password in it.
     assert root.run("stat", "-c", "%a %U", CONF) == "640 root\n"
