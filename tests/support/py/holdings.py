@@ -6,7 +6,10 @@ compared with those of its end, when it is idle; an engine, a client, a thread t
 it was first needed account for the rest.
 """
 
+import ctypes
+import errno
 import os
+import socket
 from collections import Counter
 
 # Threads that do the same kind of work; hanging disks, which cost more, no test here has.
@@ -19,7 +22,11 @@ KTHREADD = 2  # the parent of the kernel's own threads
 # Connections that CloudStack has reset: curl keeps them among those to be used again, and looks at one only then.
 RESET_CONNECTIONS = 2
 
-CLOSE_WAIT = 8  # of a TCP connection: the peer has closed, we have not
+# States of TCP: there is no connection; the peer has closed, we have not.
+TCP_CLOSE, TCP_CLOSE_WAIT = 7, 8
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_PIDFD_GETFD = 438  # on all architectures
 
 
 def _read(path):
@@ -33,26 +40,51 @@ def _read(path):
 
 
 def _descriptors(pid):
+    """Number and target of each."""
     for number in os.listdir(f"/proc/{pid}/fd"):
         try:
-            yield os.readlink(f"/proc/{pid}/fd/{number}")
+            yield int(number), os.readlink(f"/proc/{pid}/fd/{number}")
         except FileNotFoundError:  # closed in between
             pass
 
 
-def _sockets(pid, wanted):
-    """The sockets the kernel knows: their inodes, and which of them were left by their peers, with
-    the local port. Long tables come last, and are not read when all that are wanted are known."""
-    known, left = set(), {}
-    for table, column in (("unix", 6), ("netlink", 9), ("udp", 9), ("udp6", 9), ("tcp", 9), ("tcp6", 9)):
-        if known.issuperset(wanted):
-            break
-        for line in _read(f"/proc/{pid}/net/{table}").splitlines()[1:]:
-            row = line.split()
-            known.add(row[column])
-            if table.startswith("tcp") and int(row[3], 16) == CLOSE_WAIT:
-                left[row[column]] = int(row[1].rpartition(":")[2], 16)
-    return known, left
+def _is_lost(held):
+    """Whether the kernel knows nobody at the other end of a socket, and cannot come to know any."""
+    if held.family in (socket.AF_UNIX, socket.AF_NETLINK):
+        return False
+    if held.type == socket.SOCK_STREAM:
+        return _tcp_state(held) == TCP_CLOSE
+    return not held.getsockname()[1]
+
+
+def _tcp_state(held):
+    return held.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+
+
+def _is_left(held, port):
+    """Whether it is a connection to this port whose client has closed it."""
+    return (held.family in (socket.AF_INET, socket.AF_INET6) and held.type == socket.SOCK_STREAM
+            and _tcp_state(held) == TCP_CLOSE_WAIT and held.getsockname()[1] == port)
+
+
+def _each_socket(pid, sockets):
+    """Each socket of a process, by its text, as a socket of ours. The kernel's tables would say the same; they hold
+    all sockets of the machine, thousands while tests run side by side."""
+    process = os.pidfd_open(pid)
+    try:
+        for number, text in sockets:
+            copy = _LIBC.syscall(_PIDFD_GETFD, process, number, 0)
+            if copy < 0:
+                error = ctypes.get_errno()
+                if error != errno.EBADF:  # closed in between
+                    raise OSError(error, os.strerror(error), f"socket {number} of process {pid}")
+            elif os.readlink(f"/proc/self/fd/{copy}") != text:  # another one by now
+                os.close(copy)
+            else:
+                with socket.socket(fileno=copy) as held:
+                    yield text, held
+    finally:
+        os.close(process)
 
 
 class Process:
@@ -73,20 +105,41 @@ class Process:
     def parent(self):
         return int(self.fields[1]) if self.fields else 0
 
+    @property
+    def started(self):
+        """When, in the kernel's ticks."""
+        return int(self.fields[19]) if self.fields else 0
+
     def runs(self):
         """True while it is there and is the same; a zombie has ended."""
         now = Process(self.pid)
-        return now.state not in "XZ" and now.fields[19] == self.fields[19]
+        return now.state not in "XZ" and now.started == self.started
 
     def __repr__(self):
         return f"process {self.pid}, {self.name}, state {self.state}"
 
 
+# Command lines of processes that are older than a daemon that was looked at: they do not change, and are never those
+# of its children. By the number in /proc and its inode there, which no other process gets.
+_older = {}
+
+
 def processes_of(pid, folder):
     """The daemon's children and, of whomever they are the children, the engines in its folder."""
-    found = (Process(int(entry)) for entry in os.listdir("/proc") if entry.isdigit())
-    return [process for process in found if process.pid != pid and process.parent != KTHREADD and
-            (process.parent == pid or folder in _read(f"/proc/{process.pid}/cmdline"))]
+    found, started = [], Process(pid).started
+    for entry in os.scandir("/proc"):
+        key = entry.name, entry.inode()
+        if not entry.name.isdigit() or folder not in _older.get(key, folder):
+            continue
+        process = Process(int(entry.name))
+        if process.pid == pid:
+            continue
+        command = "" if process.parent == KTHREADD else _read(f"/proc/{process.pid}/cmdline")
+        if process.parent == pid or folder in command:
+            found.append(process)
+        if process.started < started:
+            _older[key] = command
+    return found
 
 
 class Holdings:
@@ -105,12 +158,12 @@ class Holdings:
 
     def _read_descriptors(self, pid):
         self.engines = sum(process.state != "Z" for process in self.processes)
-        targets = list(_descriptors(pid))
+        descriptors = list(_descriptors(pid))
+        targets = [target for _, target in descriptors]
         self.files = Counter(target for target in targets if target.startswith("/"))
         self.kinds = Counter(target.partition("[")[0] if target.startswith("pipe") else target
                              for target in targets if not target.startswith("/"))
-        self.sockets = [target[len("socket:["):-1] for target in targets
-                        if target.startswith("socket:")]
+        self.sockets = [(number, target) for number, target in descriptors if target.startswith("socket:")]
         self.threads = Counter(_read(f"/proc/{pid}/task/{thread}/comm").strip()
                                for thread in os.listdir(f"/proc/{pid}/task"))
 
@@ -130,10 +183,13 @@ class Holdings:
         found += [f"{count} more threads {name}"
                   for name, count in (self.threads - before.threads).items()
                   if count > THREADS_OF_A_KIND]
-        known, left = _sockets(self._pid, self.sockets)
-        lost = [f"socket {inode}, which is not connected" for inode in self.sockets if inode not in known]
+        lost = []
+        for text, held in _each_socket(self._pid, self.sockets):
+            if _is_lost(held):
+                lost.append(f"{text}, which is not connected")
+            elif _is_left(held, port):
+                found.append(f"{text}, whose client has gone")
         if len(lost) > RESET_CONNECTIONS:
             found += lost
-        found += [f"socket {inode}, whose client has gone" for inode in self.sockets if left.get(inode) == port]
         return found + [f"{process}: nobody waited for it" for process in self.processes
                         if process.state == "Z"]

@@ -9,7 +9,7 @@ import threading
 from contextlib import ExitStack
 
 import pytest
-from support.py.holdings import RESET_CONNECTIONS, THREADS_OF_A_KIND, Holdings, processes_of
+from support.py.holdings import RESET_CONNECTIONS, THREADS_OF_A_KIND, Holdings, Process, processes_of
 from support.py.waiting import eventually
 
 STORE = "/nowhere/store"
@@ -73,6 +73,31 @@ def test_a_process_nobody_waits_for(leaks):
     assert len(leaks()) == 1 and "nobody waited for it" in leaks()[0]
     process.wait()
     assert leaks() == []
+
+
+def test_an_engine_that_is_older_than_the_daemon(tmp_path):
+    """It is nobody's child, and it has been seen before: by a look at a daemon of another folder."""
+    file = tmp_path / "file"
+    file.touch()
+    orphan = int(subprocess.run(["sh", "-c", 'tail -f "$0" >/dev/null 2>&1 & echo $!', file],
+                                capture_output=True, text=True, check=True).stdout)
+    try:
+        eventually(lambda: processes_of(os.getpid(), str(tmp_path)), "it is found")
+        # The kernel counts its start in hundredths of a second.
+        old, daemon = Process(orphan), subprocess.Popen(["sleep", "1000"])
+        while Process(daemon.pid).started <= old.started:
+            daemon.kill()
+            daemon.wait()
+            daemon = subprocess.Popen(["sleep", "1000"])
+        for _ in range(2):
+            assert processes_of(daemon.pid, "/nowhere") == []
+            assert [found.pid for found in processes_of(daemon.pid, str(tmp_path))] == [orphan]
+        daemon.kill()
+        daemon.wait()
+    finally:
+        os.kill(orphan, signal.SIGKILL)
+    eventually(lambda: not old.runs(), "it has ended")
+    assert processes_of(os.getpid(), str(tmp_path)) == []
 
 
 def test_threads(leaks):
