@@ -24,6 +24,7 @@ struct engine {
 	struct operation *requests;
 	struct operation_list unfinished; /* oldest first */
 	struct operation_list ended;      /* oldest first */
+	struct operation_list refused;    /* of the unfinished, those with refusals */
 	size_t unfinished_count, ended_count;
 	struct volume_queue *queues;
 	struct vm_queue *vm_queues;

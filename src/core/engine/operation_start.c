@@ -383,6 +383,7 @@ struct engine *engine_new(struct env *env, struct model *model,
 	engine->figures = engine_figures_new();
 	engine->estimates = engine_estimates_new();
 	TAILQ_INIT(&engine->unfinished);
+	TAILQ_INIT(&engine->refused);
 	TAILQ_INIT(&engine->ended);
 	TAILQ_INIT(&engine->settlings);
 	engine->wake.fire = on_wake_timer;

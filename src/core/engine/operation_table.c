@@ -94,10 +94,41 @@ void operation_stop_waiting(struct operation *operation)
 	loop_timer_clear(loop, &operation->sleep);
 }
 
+struct cloud_refusals *operation_refusals(struct operation *operation)
+{
+	if (operation->refusals)
+		return operation->refusals;
+	operation->refusals = xnew(struct cloud_refusals);
+	TAILQ_INSERT_TAIL(&operation->engine->refused, operation, refused_entry);
+	return operation->refusals;
+}
+
+static void drop_refusals(struct operation *operation)
+{
+	struct cloud_refusals *refusals = TAKE_PTR(operation->refusals);
+
+	if (!refusals)
+		return;
+	TAILQ_REMOVE(&operation->engine->refused, operation, refused_entry);
+	cloud_refusals_clear(refusals);
+	free(refusals);
+}
+
+struct operation *operation_refused_first(const struct engine *engine)
+{
+	return TAILQ_FIRST(&engine->refused);
+}
+
+struct operation *operation_refused_after(const struct operation *operation)
+{
+	return TAILQ_NEXT(operation, refused_entry);
+}
+
 void operation_unlink(struct operation *operation)
 {
 	struct engine *engine = operation->engine;
 
+	drop_refusals(operation);
 	HASH_DEL(engine->operations, operation);
 	if (operation->has_request)
 		HASH_DELETE(request_hh, engine->requests, operation);
@@ -195,9 +226,7 @@ void operation_free(struct operation *operation)
 	operation_context_free(operation->engine, operation->kind->type, operation->context);
 	err_keep(&operation->failure, NULL);
 	err_keep(&operation->interruption, NULL);
-	if (operation->refusals)
-		cloud_refusals_clear(operation->refusals);
-	free(operation->refusals);
+	drop_refusals(operation);
 	free_memory(operation);
 	free(operation->asked_by);
 	free(operation->owner);

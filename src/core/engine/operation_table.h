@@ -145,7 +145,9 @@ struct operation {
 	/* CloudStack refuses to show the effect of this step */
 	bool effect_unknown;
 	struct operation_memory *memory; /* operation_alloc(); NULL: none */
-	struct cloud_refusals *refusals; /* of a read of this step; NULL: none so far */
+	/* of a read of this step, see operation_refusals(); NULL: none so far */
+	struct cloud_refusals *refusals;
+	TAILQ_ENTRY(operation) refused_entry; /* while it has refusals */
 	/* On the heap, since thousands of operations may be unfinished and hardly any has one of
 	 * these. */
 	struct err *failure; /* the first error; the undo begins with it, or soon */
@@ -229,6 +231,12 @@ struct operation *operation_find(struct engine *engine, const char *id);
 struct operation *operation_first(const struct engine *engine);
 struct operation *operation_after(const struct operation *operation);
 size_t operation_count(const struct engine *engine); /* of the unfinished */
+/* Its refusals so far; of a first one, they are made. */
+struct cloud_refusals *operation_refusals(struct operation *operation);
+/* The unfinished ones with refusals, since hardly any of thousands has some; NULL after the last.
+ */
+struct operation *operation_refused_first(const struct engine *engine);
+struct operation *operation_refused_after(const struct operation *operation);
 /* The operation in memory that was requested under this key. */
 struct operation *operation_find_request(struct engine *engine, const char *request_id);
 /* For unfinished and recently ended operations. */

@@ -71,8 +71,8 @@ static const struct operation *refused_operation(const struct calls *calls)
 {
 	const struct operation *operation;
 
-	for (operation = operation_first(calls->engine); operation;
-	     operation = operation_after(operation)) {
+	for (operation = operation_refused_first(calls->engine); operation;
+	     operation = operation_refused_after(operation)) {
 		const struct cloud_refusals *refusals = operation->refusals;
 
 		if (refusals && refusals->count > 1 &&

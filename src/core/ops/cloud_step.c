@@ -75,11 +75,11 @@ bool cloud_step_open_or_wait(struct operation *operation)
 /* Refusals count as one row as long as nothing else puts off the step between them. */
 static bool is_hopeless(struct operation *operation, const struct err *err)
 {
-	if (!operation->refusals)
-		operation->refusals = xnew(struct cloud_refusals);
-	if (!streq(operation->refusals->words, operation->record.waits_for))
-		cloud_refusals_clear(operation->refusals);
-	return cloud_refusals_note(operation->refusals, err);
+	struct cloud_refusals *refusals = operation_refusals(operation);
+
+	if (!streq(refusals->words, operation->record.waits_for))
+		cloud_refusals_clear(refusals);
+	return cloud_refusals_note(refusals, err);
 }
 
 /* The engine decides whether the effect of the step can be undone all the same. */
