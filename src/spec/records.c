@@ -427,7 +427,7 @@ static const struct field offering_fields[] = {
 	F(id, UUID, .flags = FIELD_COLUMN, .doc = "CloudStack's UUID of the disk offering."),
 	F(name, TEXT, .flags = FIELD_COLUMN, .doc = "Its name."),
 	F(description, TEXT, .flags = FIELD_OMIT, .doc = "Its description in CloudStack."),
-	F(size, SIZE, .flags = FIELD_COLUMN,
+	F(size, SIZE, .flags = FIELD_COLUMN | FIELD_ANY,
 	  .doc = "Bytes of each volume; 0 if a volume has the size that its creation names."),
 	F(storage_type, TEXT, .flags = FIELD_OMIT | FIELD_COLUMN,
 	  .doc = "CloudStack's word: shared or local."),

@@ -135,7 +135,8 @@ void check_disks(const struct doctor *doctor, struct finding *finding)
 			"%s", word);
 	else
 		finding_set(finding, VERDICT_OK, NULL,
-			    "this machine is VM %s; disks: %lld, volumes among them: %lld",
+			    "this machine is VM %s; disks here: %lld; volumes attached, here or to "
+			    "other VMs: %lld",
 			    doctor_detail(doctor, "appliance_id"),
 			    (long long)doctor_figure(doctor, "device_count"),
 			    (long long)doctor_figure(doctor, "active_mappings"));

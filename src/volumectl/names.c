@@ -105,7 +105,8 @@ static int judge(struct search *search, const struct record *kind, char **id, st
 	return err_set(err, ERR_NOT_FOUND,
 		       "there is no %s with the name '%s', and no UUID of one that begins so "
 		       "with at least %d digits; see 'volumectl %s'",
-		       kind->name, text.data, PREFIX_MIN, names_lister(kind)->command);
+		       kind == &vm_record ? "VM" : kind->name, text.data, PREFIX_MIN,
+		       names_lister(kind)->command);
 }
 
 int names_find(struct ctl *ctl, const struct record *kind, const char *text, char **id,

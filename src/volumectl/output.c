@@ -103,7 +103,9 @@ void output_value(const struct field *field, const struct volume_client_value *v
 		buf_add_text(out, value->boolean ? "yes" : "no");
 		return;
 	case VOLUME_CLIENT_UNSIGNED:
-		if (field && field->type == FIELD_SIZE)
+		if (field && field->flags & FIELD_ANY && value->natural == 0)
+			buf_add_text(out, "any");
+		else if (field && field->type == FIELD_SIZE)
 			output_size(value->natural, out);
 		else
 			buf_printf(out, "%" PRIu64, value->natural);
@@ -119,8 +121,25 @@ void output_value(const struct field *field, const struct volume_client_value *v
 
 /* --- one record --- */
 
+#define LABEL_WIDTH 28 /* of the values' column; more if a name is longer */
+
+static int label_width(size_t prefix, const struct volume_client_value *value)
+{
+	size_t length = prefix + strlen(value->key);
+	int width = (int)length;
+
+	if (value->kind != VOLUME_CLIENT_DICT)
+		return width;
+	for (size_t i = 0; i < value->count; i++) {
+		int inner = label_width(length + strlen("."), &value->items[i]);
+
+		width = inner > width ? inner : width;
+	}
+	return width;
+}
+
 /* "kind=moved volume_id=…": the members of a record that is one of many in a list. */
-static void print_pairs(const char *label, const struct volume_client_value *dict)
+static void print_pairs(const char *label, int width, const struct volume_client_value *dict)
 {
 	_cleanup_buf_ struct buf text = BUF_NULL;
 
@@ -131,7 +150,7 @@ static void print_pairs(const char *label, const struct volume_client_value *dic
 		buf_add_char(&text, '=');
 		output_value(NULL, &dict->items[i], &text);
 	}
-	printf("%-28s %s\n", label, text.data);
+	printf("%-*s %s\n", width, label, text.data);
 }
 
 /* A volume may be called "failed" and be well. */
@@ -145,7 +164,7 @@ enum style output_style(const struct field *field, const struct volume_client_va
 		       : STYLE_PLAIN;
 }
 
-static void print_line(const char *prefix, const char *name, const struct field *field,
+static void print_line(const char *prefix, const char *name, int width, const struct field *field,
 		       const struct volume_client_value *value)
 {
 	_cleanup_free_ char *label = prefix ? xasprintf("%s.%s", prefix, name) : xstrdup(name);
@@ -154,13 +173,13 @@ static void print_line(const char *prefix, const char *name, const struct field 
 
 	if (value->kind == VOLUME_CLIENT_DICT) {
 		for (size_t i = 0; i < value->count; i++)
-			print_line(label, value->items[i].key, NULL, &value->items[i]);
+			print_line(label, value->items[i].key, width, NULL, &value->items[i]);
 		return;
 	}
 	if (value->kind == VOLUME_CLIENT_LIST && value->count > 0 &&
 	    value->items[0].kind == VOLUME_CLIENT_DICT) {
 		for (size_t i = 0; i < value->count; i++)
-			print_pairs(label, &value->items[i]);
+			print_pairs(label, width, &value->items[i]);
 		return;
 	}
 	output_value(field, value, &text);
@@ -169,10 +188,10 @@ static void print_line(const char *prefix, const char *name, const struct field 
 	text_add_clean(&clean_label, label);
 	style = output_style(field, value);
 	if (style != STYLE_PLAIN && terminal_has_colours(STDOUT_FILENO))
-		printf("%-28s %s%s" STYLE_END "\n", clean_label.data, style_begins[style],
+		printf("%-*s %s%s" STYLE_END "\n", width, clean_label.data, style_begins[style],
 		       text.data);
 	else
-		printf("%-28s %s\n", clean_label.data, text.data);
+		printf("%-*s %s\n", width, clean_label.data, text.data);
 }
 
 /* Why the health is not well, where no part of its own says so. */
@@ -184,23 +203,36 @@ static void print_reasons(const struct volume_client_value *details)
 		const struct volume_client_value *value = volume_client_get(details, names[i]);
 
 		if (value && value->kind == VOLUME_CLIENT_TEXT && !streq(value->text, "healthy"))
-			print_line(NULL, names[i], NULL, value);
+			print_line(NULL, names[i], LABEL_WIDTH, NULL, value);
 	}
+}
+
+static bool is_detail(const struct field *field)
+{
+	return field && field->flags & FIELD_DETAIL;
 }
 
 void output_record(const struct record *record, const struct volume_client_value *dict, bool json)
 {
+	int width = LABEL_WIDTH;
+
 	if (json || dict->kind != VOLUME_CLIENT_DICT) {
 		output_json(dict);
 		return;
 	}
 	for (size_t i = 0; i < dict->count; i++) {
+		int own = label_width(0, &dict->items[i]);
+
+		if (own > width && !is_detail(record_find(record, dict->items[i].key)))
+			width = own;
+	}
+	for (size_t i = 0; i < dict->count; i++) {
 		const struct field *field = record_find(record, dict->items[i].key);
 
-		if (field && field->flags & FIELD_DETAIL)
+		if (is_detail(field))
 			print_reasons(&dict->items[i]);
 		else
-			print_line(NULL, dict->items[i].key, field, &dict->items[i]);
+			print_line(NULL, dict->items[i].key, width, field, &dict->items[i]);
 	}
 }
 

@@ -8,6 +8,7 @@
 #include "volumectl/output_list.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include "volumectl/ctl.h"
 #include "volumectl/output.h"
@@ -166,6 +167,8 @@ struct output_list *output_list_end(struct output_list *list)
 {
 	if (list->json)
 		puts("]");
+	else if (list->items == 0 && isatty(STDOUT_FILENO))
+		puts("(none)");
 	table_free(list->table);
 	free(list);
 	return NULL;

@@ -60,7 +60,7 @@ static void on_usage(void *arg, const struct usage_result *result)
 
 	if (!result->err.code && result->kind != USAGE_NONE)
 		str_set(&context->taken, result->what);
-	operation_again(operation, 0, "the volume is attached without its name");
+	operation_again(operation, 0, "the next look; another program uses its disk");
 }
 
 static void cancel_usage(void *awaited)
@@ -108,7 +108,8 @@ static void on_activated(void *arg, const struct err *err)
 	} else {
 		str_set(&context->kept, err->code ? err->text : NULL);
 		activation_ensured_add(&context->ensured);
-		operation_again(operation, 0, "its name or export leads to it");
+		operation_again(operation, 0,
+				"the next look; its name or export leads to its disk");
 	}
 }
 
@@ -162,7 +163,7 @@ static void on_named(void *arg, const struct err *err)
 	context->early_disk = context->ensured.disk;
 	if (!err->code)
 		context->ensured.parts |= ACTIVATION_MAP;
-	operation_again(operation, 0, "its disk has come");
+	operation_again(operation, 0, "the end of the job; its disk has come");
 }
 
 void op_attach_name_early(struct operation *operation, const struct device *device)

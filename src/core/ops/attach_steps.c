@@ -152,7 +152,7 @@ static void on_disk_changed(struct operation *operation)
 {
 	if (op_attach_disk_to_name(operation) || op_attach_has_news(operation)) {
 		cloud_job_cancel(operation->awaited);
-		operation_again(operation, 0, "its disk has come");
+		operation_again(operation, 0, "the end of the job; its disk has come");
 	} else {
 		cloud_job_poke(operation->awaited);
 	}

@@ -17,6 +17,7 @@
 
 #include <inttypes.h>
 
+#include "base/field_value.h"
 #include "base/log.h"
 #include "cloud/cloud.h"
 #include "core/engine/operation.h"
@@ -120,15 +121,17 @@ static int judge_shrink(const struct operation *operation, const struct op_facts
 {
 	const struct resize_context *context = operation->context;
 	const struct cloud_volume *volume = facts->volume;
+	_cleanup_buf_ struct buf now = BUF_NULL, wanted = BUF_NULL;
 
 	if (!op_volume_is_settled(facts) || !shrinks(operation, volume))
 		return 0;
+	field_size_text(volume->size, " ", &now);
+	field_size_text(wanted_size(context), " ", &wanted);
 	if (!context->allow_shrink)
 		return err_set(err, ERR_CONFLICT,
-			       "volume %s has %" PRIu64 " bytes; with %" PRIu64
-			       " the data behind them would be lost. If that is intended, give "
-			       "allow_shrink",
-			       volume->id, volume->size, wanted_size(context));
+			       "volume %s has %s; with %s the data behind them would be lost. If "
+			       "that is intended, give allow_shrink",
+			       volume->id, now.data, wanted.data);
 	if (volume->vm_id)
 		return err_set(
 			err, ERR_CONFLICT,

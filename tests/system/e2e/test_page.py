@@ -1,9 +1,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The status page in a real browser: live, on a phone, by keyboard, in the dark, and behind a token."""
 
+import json
+import os
+import re
+import shlex
+import subprocess
+from contextlib import contextmanager
+
 import pytest
 from support.py import openapi
 from support.py.browser import PHONE, Browser
+from support.py.loops import real_disk
 
 FILES = {"/": "text/html", "/page.css": "text/css", "/page.js": "text/javascript"}
 
@@ -66,7 +74,7 @@ def test_a_running_operation_shows_its_step(world, browser):
     world.cloud.set(job_delay=3600)
     open_page(browser, world.daemon)
     operation = world.daemon.create()
-    browser.wait("#running tbody tr", "create")
+    browser.wait("#running tbody tr", operation["request"]["name"])
     browser.wait("#running-count", "(1)")
     world.cloud.wait_request("createVolume")
     world.cloud.set(job_delay=0)
@@ -109,6 +117,9 @@ def test_history_is_filtered_and_goes_on(world, browser):
     assert len(rows(browser, "history")) == 26
     browser.run("await page.fill('#volume', volume); await page.click('#filter button')", volume=volumes[3])
     browser.run("await page.waitForFunction(() => document.querySelectorAll('#history tbody tr').length === 1)")
+    browser.run("await page.fill('#volume', name); await page.press('#volume', 'Enter')", name="n7")
+    browser.wait("#history tbody tr", "n7")
+    assert len(rows(browser, "history")) == 1
     browser.run("await page.fill('#volume', 'nonsense'); await page.press('#volume', 'Enter')")
     browser.wait("#history-trouble", "UUID")
     assert any("400" in complaint for complaint in browser.take_complaints())  # the browser's own word of it
@@ -201,3 +212,61 @@ def test_a_token_is_asked_for(world, browser):
     browser.wait("#stream", "live")
     browser.wait("#state", "healthy")
     assert all("401" in complaint for complaint in browser.take_complaints())
+
+
+# ---- a newcomer ----
+
+@contextmanager
+def numbered_disk(world, path):
+    """The disk is a real one, which the kernel of this world knows by its real number."""
+    with real_disk(world, path) as loop:
+        number = os.stat(loop).st_rdev
+        attribute = world.folder / "disks/block" / os.path.basename(path) / "dev"
+        attribute.write_text(f"{os.major(number)}:{os.minor(number)}\n")
+        yield loop
+
+
+@contextmanager
+def opened(loop):
+    """A program has the disk open."""
+    with open(loop, "rb") as disk:
+        program = subprocess.Popen(["sleep", "infinity"], stdin=disk)
+    with program:
+        yield f"opened by sleep (pid {program.pid})"
+        program.kill()
+
+
+def first_steps(daemon):
+    """The commands that `volumectl --help` begins with, by their first word, with names that CloudStack has here."""
+    text = daemon.ctl("--help").stdout.split("First steps:\n")[1]
+    lines = [part for line in re.findall(r"^  (volumectl .*?)(?:   .*)?$", text, re.MULTILINE)
+             for part in line.split("; ")]
+    offering = next(row["name"] for row in json.loads(daemon.ctl("offerings", "--json").stdout) if not row["size"])
+    zone = json.loads(daemon.ctl("zones", "--json").stdout)[0]["name"]
+    steps = [shlex.split(line.replace("Small", offering).replace("zone1", zone))[1:] for line in lines]
+    assert [step[0] for step in steps] == ["offerings", "zones", "create", "attach", "users", "detach", "detach", "doctor"]
+    return steps
+
+
+def test_a_newcomer_who_has_read_the_help_alone(world, browser):
+    """A volume is attached by its name, its users are seen, it is detached, and the page tells what happened."""
+    daemon = world.daemon
+    offerings, zones, create, attach, users, plan, detach, doctor = first_steps(daemon)
+    for step in (offerings, zones, create):
+        assert (done := daemon.ctl(*step)).returncode == 0, done
+    assert " any " in daemon.ctl(*offerings).stdout
+    with numbered_disk(world, daemon.ctl(*attach).stdout.strip()) as loop:
+        with opened(loop) as use:
+            assert use in daemon.ctl(*users).stdout
+            done = daemon.ctl(*plan)
+            assert done.returncode == 9 and use in done.stdout and "Nothing was changed" in done.stdout, done
+            done = daemon.ctl(*detach)
+            assert done.returncode == 9 and use in done.stderr and "release it" in done.stderr, done
+        assert use not in daemon.ctl(*users).stdout
+        assert daemon.ctl(*plan).returncode == 0
+        assert (done := daemon.ctl(*detach)).returncode == 0, done
+    assert daemon.ctl(*doctor, "--config", daemon.config).returncode == 0
+    open_page(browser, daemon)
+    browser.wait("#history tbody tr", "detach")
+    told = [row.split("\t") for row in rows(browser, "history")]
+    assert [row[1:4] for row in told] == [[word, "data", "completed"] for word in ("detach", "attach", "create")], told

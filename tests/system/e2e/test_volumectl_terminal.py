@@ -55,6 +55,18 @@ def test_a_table_fits_the_terminal(world, columns):
     assert world.daemon.ctl("show", cut).returncode == 0, cut
 
 
+def test_an_empty_table_says_so(world):
+    volume = listed(world, name="unused")
+    assert shown(world, "users", volume).endswith("(none)\n")
+    assert world.daemon.ctl("users", volume).stdout.count("\n") == 1        # a script counts lines
+
+
+def test_values_stand_below_each_other(world):
+    lines = world.daemon.ctl("metrics").stdout.splitlines()
+    ends = {line.rindex(" ") for line in lines}
+    assert len(ends) == 1 and any(line.startswith("operations_by_type.delete-snapshot ") for line in lines), lines
+
+
 def test_a_table_in_a_pipe_is_whole(world):
     name = "数据" * 60
     volume = listed(world, name=name)

@@ -439,7 +439,7 @@ static void job_that_does_not_end(void **state)
 	server_release_stuck(&world->server);
 	ended_with(
 		world, id, OPERATION_FAILED,
-		"await-job did not end within 600 s (cloud.job_wait): its disk has come; last seen: job ");
+		"await-job did not end within 600 s (cloud.job_wait): the end of the job; its disk has come; last seen: job ");
 	assert_non_null(strstr(core_operation(world->core, id)->error, " in progress, "));
 	world_pass(world, 5000);
 	check_world(world, 1);

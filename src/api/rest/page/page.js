@@ -75,6 +75,12 @@ function status_class(word) {
   return ["degraded", "cancelled", "pending"].includes(word) ? "warn" : "";
 }
 
+// A volume that is not listed, because it is new or deleted, has the name with which it was created.
+function learn_name({type, volume_id, request}) {
+  if (type === "create" && volume_id && !known.names.has(volume_id))
+    known.names.set(volume_id, request.name);
+}
+
 // A volume as people call it; its id is there for whoever points at it.
 function volume_cell(id) {
   const made = cell(id ? volume_name(id) : "");
@@ -335,11 +341,18 @@ function history_row(operation, is_new) {
   return row;
 }
 
+// The field takes the name of a volume as well, unless several have it.
+function wanted_volume() {
+  const text = find("volume").value.trim();
+  const ids = [...known.names].filter(([, name]) => name === text).map(([id]) => id);
+  return ids.length === 1 ? ids[0] : text;
+}
+
 function history_query() {
   const query = new URLSearchParams({limit: HISTORY_PAGE});
-  for (const [name, id] of [["type", "type"], ["status", "status"], ["volume_id", "volume"]])
-    if (find(id).value.trim())
-      query.set(name, find(id).value.trim());
+  for (const [name, value] of [["type", find("type").value], ["status", find("status").value], ["volume_id", wanted_volume()]])
+    if (value)
+      query.set(name, value);
   return `api/v1/operations?${query}`;
 }
 
@@ -351,7 +364,9 @@ function say(id, error) {
 async function read_history(goes_on) {
   try {
     const answer = await ask(goes_on ? history_next : history_query());
-    const rows = (await answer.json()).map(operation => history_row(operation, false));
+    const operations = await answer.json();
+    operations.forEach(learn_name);
+    const rows = operations.map(operation => history_row(operation, false));
     const next = /<\/?([^>]+)>; *rel="?next"?/.exec(answer.headers.get("Link") || "");
     history_next = next ? next[1] : null;
     fill("history", goes_on ? [...find("history").tBodies[0].rows, ...rows] : rows);
@@ -366,7 +381,7 @@ function add_to_history(operation) {
   const body = find("history").tBodies[0];
   const row = [...body.rows].find(row => row.dataset.id === operation.id);
   const is_asked = ["type", "status"].every(id => !find(id).value || find(id).value === operation[id]) &&
-    (!find("volume").value.trim() || find("volume").value.trim() === operation.volume_id);
+    (!wanted_volume() || wanted_volume() === operation.volume_id);
   if (row) {
     row.replaceWith(history_row(operation, false));
     name_columns("history");
@@ -387,6 +402,8 @@ function take(event) {
   const {kind, change, id, [kind]: object} = event;
   if (kind === "operation") {
     keep(known.operations, id, object, change === "ended" ? "removed" : change);
+    if (object)
+      learn_name(object);
     if (change === "ended") {
       known.ended = [...known.ended, object].slice(-TIMES_MAX);
       add_to_history(object);
@@ -425,6 +442,7 @@ async function read_lists() {
   known.exports = by(exports.exports, "volume_id");
   known.names = new Map(volumes.volumes.map(volume => [volume.volume_id, volume.name]));
   known.operations = by([...pending, ...executing], "id");
+  [...pending, ...executing, ...ended].forEach(learn_name);
   known.ended = ended.filter(operation => FINAL.includes(operation.status)).reverse().slice(-TIMES_MAX);
   show(show_health, show_running, show_volumes, show_events, show_times);
   await Promise.all([read_history(false), read_figures()]);
