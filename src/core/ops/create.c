@@ -124,8 +124,12 @@ static void on_submitted(void *arg, const struct cloud_result *result)
 		return;
 	}
 	context->creation.unasked = refused;
-	if (!cloud_step_succeeded_or_end(operation, result))
+	if (!cloud_step_answered_or_wait(operation, result))
 		return;
+	if (refused) {
+		reason_fail_refused(operation, &result->err);
+		return;
+	}
 	if (!result->entity_id) {
 		context->creation.in_doubt = true;
 		operation_again(operation, LOOK_AGAIN_MS,

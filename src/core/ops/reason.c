@@ -32,6 +32,7 @@ static void on_facts(void *arg, const struct op_facts *facts)
 	struct err err = *operation->failure, reason = { 0 };
 
 	if (op_check(operation, facts, &reason) < 0) {
+		err.code = reason.code;
 		err.reason = reason.reason;
 		err_reword(&err, "%s. CloudStack's words: %s (code %d)", reason.text,
 			   err.cloud_text, err.cloud_code);

@@ -79,7 +79,9 @@ static int judge_stopped(const struct operation *operation, const struct op_fact
 {
 	const struct cloud_vm *vm = facts->from;
 
-	if (!op_volume_is_settled(facts) || !vm || streq(vm->state, "Stopped"))
+	/* Of this machine the check before has told. */
+	if (!op_volume_is_settled(facts) || !vm || streq(vm->state, "Stopped") ||
+	    env_is_appliance(operation->ops->env, vm->id))
 		return 0;
 	err_set_reason(err, ERR_REASON_VM_RUNNING, ERR_CLOUD, "the VM is not stopped");
 	refusal_explain(operation, vm->id, err);

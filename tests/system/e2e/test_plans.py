@@ -12,7 +12,8 @@ from types import SimpleNamespace
 from urllib.parse import quote, urlencode
 
 import pytest
-from cloudsim import APPLIANCE_VM, GIB, OFFERING_CUSTOM, OFFERING_FIXED, OTHER_VM, STOPPED_VM, ZONE
+from cloudsim import (APPLIANCE_VM, GIB, OFFERING_CUSTOM, OFFERING_FIXED, OTHER_VM, OTHER_ZONE,
+                      STOPPED_VM, ZONE)
 from support.py import shapes
 from support.py.harness import TOP, BusError, World
 from support.py.waiting import eventually
@@ -118,7 +119,9 @@ def furnish(world):
     return SimpleNamespace(
         world=world, here=here, device=device, free=free, unserved=unserved, on_test_vm=on_test_vm,
         test_vm=test_vm, rootless=world.rootless_vm(), snapshot=cloud.put_snapshot(free)["id"],
-        snapshot_here=cloud.put_snapshot(here)["id"])
+        snapshot_here=cloud.put_snapshot(here)["id"], fresh=world.volume(state="Allocated"),
+        deleted=world.volume(state="Destroy"),
+        far_vm=cloud.put_vm(name="far", zone=OTHER_ZONE)["id"])
 
 
 ATTACHING = ["ask-cloud", "await-job", "await-device", "name", "read", "export", "publish"]
@@ -276,6 +279,47 @@ def refused_alike(world, name, check, reason, /, **arguments):
     if reason not in ("quota", "forbidden_command"):
         assert told["error"].startswith(refusal["text"]), (refusal, told)
     return refusal["text"]
+
+
+# Of each check that needs no other state than that of the one world: a change that it refuses.
+ALIKE = {
+    "attach-volume": ("volume.attach", "volume", None, lambda s: {"volume_id": NOBODY, "vm_id": APPLIANCE_VM}),
+    "attach-root-volume": ("volume.attach-root", "volume", None, lambda s: {"volume_id": NOBODY, "vm_id": s.rootless}),
+    "detach-volume": ("volume.detach", "volume", None, lambda s: {"volume_id": NOBODY}),
+    "delete-volume": ("volume.delete", "volume", None, lambda s: {"volume_id": NOBODY}),
+    "resize-volume": ("volume.resize", "volume", None, lambda s: {"volume_id": NOBODY, "size": GIB}),
+    "snapshot-volume": ("volume.snapshot", "volume", None, lambda s: {"volume_id": NOBODY}),
+    "attach-attached": ("volume.attach", "volume-attached", None, lambda s: {"volume_id": s.here, "vm_id": OTHER_VM}),
+    "attach-root-attached": ("volume.attach-root", "volume-attached", None,
+                             lambda s: {"volume_id": s.here, "vm_id": s.rootless}),
+    "detach-free": ("volume.detach", "volume-attached", None, lambda s: {"volume_id": s.free}),
+    "cleanup-elsewhere": ("volume.cleanup", "volume-attached", None,
+                          lambda s: {"test_vm_id": s.test_vm, "volume_id": s.here, "oma_vm_id": APPLIANCE_VM}),
+    "attach-vm": ("volume.attach", "vm", "unknown_vm", lambda s: {"volume_id": s.free, "vm_id": NOBODY}),
+    "attach-root-vm": ("volume.attach-root", "vm", "unknown_vm", lambda s: {"volume_id": s.free, "vm_id": NOBODY}),
+    "attach-zone": ("volume.attach", "zone", None, lambda s: {"volume_id": s.free, "vm_id": s.far_vm}),
+    "attach-root-disk": ("volume.attach-root", "root-disk", None,
+                         lambda s: {"volume_id": s.free, "vm_id": STOPPED_VM}),
+    "attach-deleted": ("volume.attach", "volume-deleted", None,
+                       lambda s: {"volume_id": s.deleted, "vm_id": APPLIANCE_VM}),
+    "attach-root-deleted": ("volume.attach-root", "volume-deleted", None,
+                            lambda s: {"volume_id": s.deleted, "vm_id": s.rootless}),
+    "resize-deleted": ("volume.resize", "volume-deleted", None, lambda s: {"volume_id": s.deleted, "size": 2 * GIB}),
+    "resize-shrink": ("volume.resize", "shrink", None, lambda s: {"volume_id": s.free, "size": GIB}),
+    "snapshot-state": ("volume.snapshot", "volume-state", None, lambda s: {"volume_id": s.fresh}),
+    "revert-here": ("volume.revert", "vm-state", "vm_running", lambda s: {"id": s.snapshot_here}),
+    "create-fixed": ("volume.create", "offering", None, lambda s: {**NEW, "disk_offering_id": OFFERING_FIXED}),
+    "create-offering": ("volume.create", "offering", "unknown_offering",
+                        lambda s: {**NEW, "disk_offering_id": NOBODY}),
+    "create-zone": ("volume.create", "zone", "unknown_zone", lambda s: {**NEW, "zone_id": NOBODY}),
+}
+
+
+@pytest.mark.parametrize("row", ALIKE)
+def test_a_refusal_that_is_foreseen_is_that_of_the_change(s, row):
+    """In our words, and not in CloudStack's."""
+    name, check, reason, arguments = ALIKE[row]
+    refused_alike(s.world, name, check, reason, **arguments(s))
 
 
 def test_vm_snapshots(world):
