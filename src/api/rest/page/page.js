@@ -77,7 +77,7 @@ function status_class(word) {
 
 // A volume that is not listed, because it is new or deleted, has the name with which it was created.
 function learn_name({type, volume_id, request}) {
-  if (type === "create" && volume_id && !known.names.has(volume_id))
+  if (type === "create" && volume_id && request?.name && !known.names.has(volume_id))
     known.names.set(volume_id, request.name);
 }
 
