@@ -75,8 +75,7 @@ static const struct operation *refused_operation(const struct calls *calls)
 	     operation = operation_refused_after(operation)) {
 		const struct cloud_refusals *refusals = operation->refusals;
 
-		if (refusals && refusals->count > 1 &&
-		    streq(operation->record.waits_for, refusals->words))
+		if (refusals->count > 1 && streq(operation->record.waits_for, refusals->words))
 			return operation;
 	}
 	return NULL;
