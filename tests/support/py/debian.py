@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The Debian that this machine has, for roots that mmdebstrap makes of it, and our packages for it."""
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -30,14 +31,15 @@ def apt_settings():
 
 
 def packages(commit, options=""):
-    """A folder with the Debian packages of a commit, built now if the cache lacks them. `options` is dpkg's
-    DEB_BUILD_OPTIONS."""
+    """A folder with the Debian packages of a commit, built now if the cache lacks them or this machine has other
+    packages than at that time: compilers, libraries, debhelper. `options` is dpkg's DEB_BUILD_OPTIONS."""
     def build(result, _):
         _said(TOP / "data/debian/build", result, commit, stdin=subprocess.DEVNULL,
               env=os.environ | {"DEB_BUILD_OPTIONS": options})
 
     tree = _said("git", "-C", TOP, "rev-parse", f"{commit}^{{tree}}").strip()
-    return cached("-".join(["packages", tree[:16], *options.split()]), build)
+    machine = hashlib.sha256(_said("dpkg-query", "--show").encode()).hexdigest()
+    return cached("-".join(["packages", tree[:16], machine[:16], *options.split()]), build)
 
 
 def installable(folder):

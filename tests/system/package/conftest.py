@@ -6,12 +6,15 @@ import re
 import shlex
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from support.py import debian
+from support.py.fixtures import make_world  # noqa: F401  (a fixture)
 
+TOP = Path(__file__).resolve().parents[3]
 # What the packages and their tests need, so that no test fetches it.
-BASE = ("curl", "dbus", "debconf", "gcc", "libc6-dev", "libsystemd-dev", "nbdkit", "pkg-config", "polkitd", "systemd",
+BASE = ("ca-certificates", "curl", "dbus", "debconf", "gcc", "libc6-dev", "libsystemd-dev", "nbdkit", "pkg-config", "polkitd", "systemd",
         "libblkid1", "libcjson1", "libcurl4", "libdevmapper1.02.1", "libevent-2.1-7", "libevent-openssl-2.1-7",
         "libevent-pthreads-2.1-7", "libinih1", "libmariadb3", "libsqlite3-0", "libssl3")
 
@@ -24,8 +27,14 @@ def run(*command, **options):
 
 
 @pytest.fixture(scope="session")
-def built():
-    return debian.packages("HEAD")
+def commit():
+    """The last one, also if a developer makes another one meanwhile."""
+    return run("git", "-C", TOP, "rev-parse", "HEAD").strip()
+
+
+@pytest.fixture(scope="session")
+def built(commit):
+    return debian.packages(commit)
 
 
 @pytest.fixture(scope="session")
@@ -34,8 +43,12 @@ def base(tmp_path_factory):
     folder = tmp_path_factory.mktemp("base")
     settings = folder / "apt.conf"
     settings.write_text(debian.apt_settings(), encoding="utf-8")
-    run("mmdebstrap", "--quiet", "--variant=minbase", f"--aptopt={settings}", f"--include={','.join(BASE)}",
-        debian.suite(), folder / "base.tar", *debian.sources())
+    # In a mount namespace of its own, as are the others: a program that looks through /tmp keeps no mount busy, and none
+    # is left by a program that fails.
+    # dpkg need not wait for the disk at each file: the root is gone when the machine is.
+    run("unshare", "--mount", "mmdebstrap", "--quiet", "--variant=minbase", f"--aptopt={settings}",
+        "--dpkgopt=force-unsafe-io", f"--include={','.join(BASE)}", debian.suite(), folder / "base.tar",
+        *debian.sources())
     return folder / "base.tar"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support.py.harness import NAME, World
+from support.py.harness import NAME
 from support.py.waiting import DEADLINE, Lines, eventually
 
 from .conftest import run
@@ -43,12 +43,12 @@ def health(url):
     return json.loads(run("curl", "--silent", "--max-time", str(DEADLINE), f"{url}/health"))
 
 
-def test_the_daemon_of_the_image_is_healthy(buildah, tmp_path):
+def test_the_daemon_of_the_image_is_healthy(buildah, make_world):
     """With CloudStack and the bus of the test, which stand for the host's."""
     container = buildah("from", IMAGE)
-    world = World(tmp_path)
+    world = make_world(start=False)
     world.bus.start()
-    inside = ["buildah", *buildah.options, "run", "--isolation", "chroot", "--volume", f"{tmp_path}:{tmp_path}",
+    inside = ["buildah", *buildah.options, "run", "--isolation", "chroot", "--volume", f"{world.folder}:{world.folder}",
               "--volume", f"{world.daemon.run.name}:{world.daemon.run.name}",
               "--env", f"DBUS_SYSTEM_BUS_ADDRESS={world.bus.address}", container, "--"]
     daemon = subprocess.Popen([*inside, "/usr/sbin/volume-daemon", "--config", world.daemon.config],
@@ -68,9 +68,6 @@ def test_the_daemon_of_the_image_is_healthy(buildah, tmp_path):
     finally:
         daemon.terminate()
         daemon.wait(DEADLINE)
-        world.bus.stop()
-        world.cloud.close()
-        world.daemon.run.cleanup()
 
 
 # ---- Kubernetes ----
