@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """From the Debian packages to a daemon at work, and back: all that an administrator of the appliance does.
 
-A machine has nothing of ours but the .deb files in a folder. Most tests share one: the packages are installed once,
-with three lines of configuration, each test leaves the machine as it was, and the last one removes the packages. The
-upgrade has a machine of its own, which begins with the packages of the first commit that had any.
+All tests share a machine that had nothing of ours. The packages are installed once, with three lines of configuration;
+each test leaves the machine as it was, and one removes the packages. The last begins with the packages of the first
+commit that had any, and upgrades them.
 
-The machines have AppArmor as Debian has it. After each test the kernel has refused the daemon nothing.
+The machine has AppArmor as Debian has it. After each test the kernel has refused the daemon nothing.
 """
 
-import contextlib
 import json
-import shutil
 
 import cloudsim
 from cloudsim import plug
@@ -33,6 +31,9 @@ PATIENCE_S = 900
 CURL = f"curl --silent --show-error --max-time {PATIENCE_S}"
 URL = "http://127.0.0.1:8090"
 
+# One machine is one worker's.
+pytestmark = pytest.mark.xdist_group("installed")
+
 
 def edit(vm, section, key, value):
     """Set a key in the configuration that the package brought, where it stands in a comment."""
@@ -40,9 +41,17 @@ def edit(vm, section, key, value):
     vm.run(rf"sed -i '/^\[{section}\]$/,/^\[/ s|^#\?{key} =.*|{line}|' {CONF} && grep -q '^{line}$' {CONF}")
 
 
-def install(vm, folder):
+def install(vm, source):
     """As an administrator who keeps the configuration that is there."""
-    vm.run(f"DEBIAN_FRONTEND=noninteractive dpkg --install --force-confold {folder}/*.deb", PATIENCE_S)
+    vm.run("rm --recursive --force /root/packages")
+    for package in PACKAGES:
+        file, = source.glob(f"{package}_*.deb")
+        vm.write_file(f"/root/packages/{file.name}", file.read_bytes())
+    vm.run("DEBIAN_FRONTEND=noninteractive dpkg --install --force-confold /root/packages/*.deb", PATIENCE_S)
+
+
+def purge(vm):
+    return vm.run(f"dpkg --purge {' '.join(PACKAGES)}", timeout=300)
 
 
 def set_up(vm):
@@ -69,45 +78,43 @@ def refusals(vm):
                   "--grep='apparmor=\"(ALLOWED|DENIED)\"'", check=False).out
 
 
-def attaches(cloud):
-    """How many attachments CloudStack was asked for."""
+def asked_for(cloud, command):
+    """How many jobs of a kind CloudStack was asked for."""
     with cloud.world.lock:
-        return sum(job.command == "attachVolume" for job in cloud.world.jobs.values())
+        return sum(job.command == command for job in cloud.world.jobs.values())
+
+
+def attaches(cloud):
+    return asked_for(cloud, "attachVolume")
 
 
 def unit_property(vm, name, unit=UNIT):
     return vm.run(f"systemctl show --property={name} --value {unit}").out.strip()
 
 
-@contextlib.contextmanager
-def fresh_machine(tmp_path_factory, **built):
-    """A Debian that never had the daemon, in a cloud of its own, with our packages in folders of root's."""
-    tree, folder = tmp_path_factory.mktemp("packages"), tmp_path_factory.mktemp("machine")
-    for name, source in built.items():
-        (tree / "root" / name).mkdir(parents=True)
-        for package in PACKAGES:
-            shutil.copy(*source.glob(f"{package}_*.deb"), tree / "root" / name)
-    with contextlib.ExitStack() as stack:
-        patches = stack.enter_context(pytest.MonkeyPatch.context())
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    """A Debian that never had the daemon, in a cloud of its own."""
+    folder = tmp_path_factory.mktemp("machine")
+    with (pytest.MonkeyPatch.context() as patches,
+          Appliance(folder, cloudsim.APPLIANCE_VM, ROOT_VOLUME, audited=True) as vm):
         patches.setattr(plug, "UNPLUG_DEADLINE", 120)       # an emulated guest is slow
-        vm = stack.enter_context(Appliance(folder, cloudsim.APPLIANCE_VM, ROOT_VOLUME, overlay=tree, audited=True))
         vm.start()
         vm.wait_ready()
         vm.run("systemctl unmask --quiet apparmor && systemctl start apparmor", timeout=300)
-        cloud = stack.enter_context(cloudsim.CloudSim(plug=f"qmp:{vm.cloud_qmp_path},{folder / 'images'}"))
-        vm.connect_cloud(cloud.port)
-        yield Lab(vm, Product(vm), cloud, folder / "images", ROOT_VOLUME)
+        with cloudsim.CloudSim(plug=f"qmp:{vm.cloud_qmp_path},{folder / 'images'}") as cloud:
+            vm.connect_cloud(cloud.port)
+            yield Lab(vm, Product(vm), cloud, folder / "images", ROOT_VOLUME)
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory):
-    """A fresh Debian with the packages, three lines of configuration and an enabled socket."""
-    with fresh_machine(tmp_path_factory, new=debian.packages("HEAD")) as lab:
-        install(lab.vm, "/root/new")
-        assert unit_property(lab.vm, "ActiveState") == unit_property(lab.vm, "ActiveState", SOCKET) == "inactive"
-        set_up(lab.vm)
-        lab.vm.run(f"systemctl enable --now {SOCKET}")
-        yield lab
+def machine(bare):
+    """With the packages, three lines of configuration and an enabled socket."""
+    install(bare.vm, debian.packages("HEAD"))
+    assert unit_property(bare.vm, "ActiveState") == unit_property(bare.vm, "ActiveState", SOCKET) == "inactive"
+    set_up(bare.vm)
+    bare.vm.run(f"systemctl enable --now {SOCKET}")
+    return bare
 
 
 @pytest.fixture
@@ -121,11 +128,6 @@ def lab(machine):
     assert refusals(machine.vm) == ""
 
 
-# The tests that share the machine stay with one worker.
-together = pytest.mark.xdist_group("installed")
-
-
-@together
 def test_the_first_request_starts_the_daemon(lab):
     lab.vm.run(f"systemctl stop {UNIT}")
     assert unit_property(lab.vm, "ActiveState") == "inactive"
@@ -137,7 +139,6 @@ def test_the_first_request_starts_the_daemon(lab):
     lab.product.await_cloud()
 
 
-@together
 def test_the_first_call_starts_the_daemon(lab):
     lab.vm.run(f"systemctl stop {UNIT}")
 
@@ -148,7 +149,6 @@ def test_the_first_call_starts_the_daemon(lab):
     assert unit_property(lab.vm, "ActiveState") == "active"
 
 
-@together
 def test_polkit_decides_about_an_ordinary_user(lab):
     lab.product.await_cloud()
     volume, before = lab.new_volume(), attaches(lab.cloud)
@@ -182,7 +182,6 @@ def test_polkit_decides_about_an_ordinary_user(lab):
         lab.vm.run("rm /etc/polkit-1/rules.d/10-volumes.rules")
 
 
-@together
 def test_a_reload_changes_what_is_in_force_or_says_why_not(lab):
     def change():
         return ask(lab.vm, f"--output /dev/null --write-out '%{{http_code}}' --json '{{\"dry_run\":true}}' "
@@ -208,7 +207,6 @@ def test_a_reload_changes_what_is_in_force_or_says_why_not(lab):
     assert unit_property(lab.vm, "MainPID") == pid
 
 
-@together
 def test_a_frozen_daemon_is_started_anew(lab):
     """A client that connects meanwhile waits and is answered; what the old daemon served goes on."""
     lab.product.await_cloud()
@@ -227,7 +225,6 @@ def test_a_frozen_daemon_is_started_anew(lab):
     assert lab.contents(node(volume)) == pattern(volume)
 
 
-@together
 def test_a_daemon_that_dies_in_an_attach_goes_on_with_it(lab):
     lab.product.await_cloud()
     volume = lab.new_volume()
@@ -244,7 +241,6 @@ def test_a_daemon_that_dies_in_an_attach_goes_on_with_it(lab):
     assert attaches(lab.cloud) == before + 1
 
 
-@together
 def test_services_and_mounts_come_after_their_volumes_at_boot(lab):
     """The disks are there before the daemon, and each has the name that the kernel gave the other before."""
     lab.product.await_cloud()
@@ -290,7 +286,6 @@ WantedBy=multi-user.target
 
 # What the daemon does under the limits of its unit and of its profile.
 
-@together
 def test_a_confined_daemon_sees_all_and_serves_with_both_engines(lab):
     lab.product.await_cloud()
     pid = unit_property(lab.vm, "MainPID")
@@ -334,7 +329,6 @@ CONNECTOR = """exec 2>/dev/null 4<> <(:)
     exec sleep infinity"""
 
 
-@together
 def test_a_restart_of_the_socket_unit_refuses_clients_for_a_moment(lab, record_property):
     """Of the service alone it refuses none; see test_activation.py."""
     lab.product.await_cloud()
@@ -352,26 +346,24 @@ def test_a_restart_of_the_socket_unit_refuses_clients_for_a_moment(lab, record_p
     assert unit_property(lab.vm, "ActiveState", SOCKET) == "active"
 
 
-@together
 def test_a_removal_leaves_the_disks_and_the_store(machine):
-    """The last of the machine."""
+    """What it leaves is for the upgrade alone."""
     vm = machine.vm
     machine.product.await_cloud()
     volume = machine.new_volume()
     device = machine.attach(volume)
-    ours = " ".join(PACKAGES)
 
-    vm.run(f"dpkg --remove {ours}", timeout=300)
+    vm.run(f"dpkg --remove {' '.join(PACKAGES)}", timeout=300)
 
     assert ask(vm, f"{URL}/health", check=False).rc == 7      # nobody listens
     assert vm.run("systemctl --failed --no-legend --plain").out == ""
     assert vm.run("systemctl list-units --no-legend --plain 'volume*'").out == ""
     assert machine.contents(device) == pattern(volume)
-    said = vm.run(f"dpkg --purge {ours}", timeout=300)
-    assert "The store stays in /var/lib/volume-daemon" in said.err
+    assert "The store stays in /var/lib/volume-daemon" in purge(vm).err
     left = vm.run("find /etc /usr -iname '*volume-daemon*' -o -iname '*volumedaemon*'").out
     assert left == "/etc/volume-daemon\n"
     assert vm.run("ls /etc/volume-daemon").out == "api-key\nsecret-key\n"
+    machine.cloud.detach_behind(volume)
 
 
 # ---- from the packages before ----
@@ -388,20 +380,14 @@ CREATOR = f"""echo ready
     exec sleep infinity"""
 
 
-@pytest.fixture(scope="module")
-def old_machine(tmp_path_factory):
-    """A fresh Debian with the packages of then, and those of now beside them. The old ones need not be fast."""
-    old = debian.packages(debian.first_packaged(), options="noopt noautodbgsym")
-    with fresh_machine(tmp_path_factory, old=old, new=debian.packages("HEAD")) as lab:
-        install(lab.vm, "/root/old")
-        yield lab
-
-
-@pytest.mark.slowest
-def test_an_upgrade_under_load(old_machine):
+def test_an_upgrade_under_load(bare):
     """Clients of REST and NBD do not notice it, and each operation that the old daemon accepted is carried out once by
     the new one."""
-    lab, vm = old_machine, old_machine.vm
+    lab, vm = bare, bare.vm
+    purge(vm)
+    vm.run("rm --recursive --force /var/lib/volume-daemon /etc/volume-daemon /run/enough")
+    # The old programs need not be fast.
+    install(vm, debian.packages(debian.first_packaged(), options="noopt noautodbgsym"))
     set_up(vm)
     edit(vm, "export", "qmp_socket", "/run/volume-daemon-export/qmp.sock")
     edit(vm, "device", "wait", "1h")        # a disk that is waited for comes after the upgrade, which may take long
@@ -409,6 +395,7 @@ def test_an_upgrade_under_load(old_machine):
     health(vm)
     lab.product.await_cloud()
 
+    attached, made = attaches(lab.cloud), asked_for(lab.cloud, "createVolume")
     served, no_device, no_answer = (lab.new_volume() for _ in range(3))
     lab.attach(served)
     wait_served(lab, served)
@@ -418,12 +405,12 @@ def test_an_upgrade_under_load(old_machine):
         *({"do": kind, "command": "attachVolume", "volume": no_answer, "seconds": 3600}
           for kind in ("job_delay", "plug_delay"))])
     waiting = {volume: lab.product.begin("attach", volume) for volume in (no_device, no_answer)}
-    lab.cloud.wait_for(lambda cloud: attaches(cloud) == 3)
+    lab.cloud.wait_for(lambda cloud: attaches(cloud) == attached + 3)
     creator = spawn(vm, "creator", CREATOR)
     vm.wait_output(creator, "op-")
     pid, engine = unit_property(vm, "MainPID"), unit_property(vm, "MainPID", EXPORT_UNIT)
 
-    install(vm, "/root/new")
+    install(vm, debian.packages("HEAD"))
 
     assert unit_property(vm, "MainPID") not in ("0", pid)
     assert "(deleted)" not in vm.run(f"readlink /proc/{unit_property(vm, 'MainPID')}/exe").out
@@ -437,10 +424,10 @@ def test_an_upgrade_under_load(old_machine):
     lab.cloud.hurry()
     for volume, operation in waiting.items():
         assert lab.contents(device_of(lab.wait(operation))) == pattern(volume)
-    assert attaches(lab.cloud) == 3
+    assert attaches(lab.cloud) == attached + 3
     statuses = eventually(lambda: ended(lab, operations), "the end of what was accepted")
     assert set(statuses) == {"completed"}, statuses
-    assert len(lab.jobs("createVolume")) == len(operations)
+    assert asked_for(lab.cloud, "createVolume") == made + len(operations)
     assert unit_property(vm, "MainPID", EXPORT_UNIT) == engine
     assert_nbd_writer_lost_nothing(lab, served, writer)
     vm.run("systemctl stop writer creator")
