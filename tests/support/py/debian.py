@@ -47,10 +47,13 @@ def installable(folder):
     return sorted(file for file in folder.glob("*.deb") if "-dbgsym" not in file.name)
 
 
+def has_history():
+    """A shallow clone has not, so it knows no older package; git fetch --unshallow brings it."""
+    return _said("git", "-C", TOP, "rev-parse", "--is-shallow-repository").strip() == "false"
+
+
 def first_packaged():
     """The oldest commit that has packages: what a machine may have installed before this one."""
-    if _said("git", "-C", TOP, "rev-parse", "--is-shallow-repository").strip() == "true":
-        raise RuntimeError("this clone has no history, so there is no older package: run git fetch --unshallow")
     return _said("git", "-C", TOP, "log", "--diff-filter=A", "--format=%H", "--", "data/debian/control").split()[-1]
 
 
