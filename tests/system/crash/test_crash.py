@@ -11,6 +11,7 @@ import pytest
 from support.py import shapes
 from support.py.harness import Monitor
 from support.py.servers import OTHER_CLOUD, OTHER_SERVER
+from support.py.stores import any_store
 
 from .scenarios import SCENARIOS, moments, steps
 
@@ -106,6 +107,7 @@ def is_spared(world, operation):
         return False
 
 
+@any_store
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_killed_in_a_request(begin_world, scenario, moment):
@@ -122,6 +124,7 @@ def test_killed_in_a_request(begin_world, scenario, moment):
             goes_on(world, scenario, before, told)
 
 
+@any_store
 @pytest.mark.parametrize("command", ["createVolume", "updateVolume", "attachVolume", "detachVolume",
                                      "resizeVolume", "destroyVolume"])
 @pytest.mark.parametrize("moment", ["before", "after"])

@@ -9,6 +9,9 @@ import pytest
 from support.py import metrics_text
 from support.py.harness import TOP
 from support.py.promtool import promtool
+from support.py.stores import any_store
+
+pytestmark = any_store
 
 ALERTS = TOP / "data/alerts.yml"
 ALERTS_TEST = TOP / "data/alerts_test.yml"

@@ -13,6 +13,9 @@ import sys
 import pytest
 from cloudsim import APPLIANCE_VM, GIB, OTHER_VM
 from support.py.harness import NAME, TOP, Running
+from support.py.stores import any_store
+
+pytestmark = any_store
 
 WORDS = ("Manager", "Volume", "Operation", "Export")
 XML = [str(TOP / f"dbus/{NAME}.{word}.xml") for word in WORDS]

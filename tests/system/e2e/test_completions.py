@@ -10,7 +10,10 @@ import pytest
 from cloudsim import APPLIANCE_VM
 from support.py.harness import TOP
 from support.py.programs import program
+from support.py.stores import any_store
 from support.py.waiting import DEADLINE
+
+pytestmark = any_store
 
 FOLDER = TOP / "data/completions"
 BASH = """

@@ -12,8 +12,11 @@ from support.py import openapi
 from support.py.harness import TOP
 from support.py.npm import NODE_NEEDED, node_version, npm_program
 from support.py.programs import program
+from support.py.stores import any_store
 
 from .surfaces import on_every_surface
+
+pytestmark = any_store
 
 PATH = "/api/v1/openapi.json"
 IGNORED = TOP / "tests/npm/.redocly.lint-ignore.yaml"

@@ -12,6 +12,9 @@ import pytest
 from support.py import openapi
 from support.py.browser import PHONE, Browser
 from support.py.loops import real_disk
+from support.py.stores import any_store
+
+pytestmark = any_store
 
 FILES = {"/": "text/html", "/page.css": "text/css", "/page.js": "text/javascript"}
 

@@ -14,7 +14,10 @@ from datetime import timedelta
 import pytest
 from support.py.certificates import Authority
 from support.py.programs import program
+from support.py.stores import any_store
 from support.py.waiting import DEADLINE, eventually
+
+pytestmark = any_store
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="it makes a network of its own")
 FOREIGN = "192.0.2.7"

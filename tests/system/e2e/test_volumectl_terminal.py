@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 from support.py.programs import program
+from support.py.stores import any_store
 from support.py.strangers import command_of
 from support.py.terminal import Terminal
 from support.py.waiting import eventually
+
+pytestmark = any_store
 
 
 def on_terminal(world, *words, **options):

@@ -14,6 +14,7 @@ from functools import cache
 import pytest
 from support.py import shapes
 from support.py.secrecy import assert_no_secret
+from support.py.stores import any_store
 
 from .kinds import FAULTS, outcome
 from .lot import Lot, requests_of
@@ -60,6 +61,7 @@ def in_lot(fault, *more):
 CELLS = [in_lot(fault, call) for fault in FAULTS for call in ALL_CALLS if fault.meets(call)]
 
 
+@any_store
 @pytest.mark.parametrize("fault, call", CELLS, ids=str)
 def test_fault(lots, fault, call):
     lot = lots(fault)
@@ -82,6 +84,7 @@ def test_fault(lots, fault, call):
         assert count <= most[command] + MORE_CALLS, asked
 
 
+@any_store
 @pytest.mark.parametrize("fault", map(in_lot, FAULTS), ids=str)
 def test_after_it(lots, fault):
     """Well again by itself, nothing told that is secret, and a daemon that ended as it should."""
