@@ -98,7 +98,7 @@ class Systemd:
         verb, unit = words
         if unit != "volume-daemon":
             raise ValueError(f"there is no unit {unit} here")
-        if verb in ("stop", "restart"):
+        if verb in ("stop", "restart", "disable"):
             self._daemon.stop()
         if verb in ("start", "restart", "enable"):
             self._daemon.start()
@@ -110,7 +110,7 @@ class Systemd:
             done = self._daemon.ctl("reload")
             if done.returncode:
                 raise ValueError(done.stderr)
-        elif verb != "stop":
+        elif verb not in ("stop", "disable"):
             raise ValueError(f"{verb} is unknown here")
 
 
