@@ -79,6 +79,7 @@ static void check_volume_shown(struct sim *sim, const struct mapping_record *map
 void check_shown(struct sim *sim)
 {
 	const struct mapping *mapping;
+	bool is_mapped[VOLUMES_MAX + 1] = { 0 };
 
 	if (!sim->core)
 		return;
@@ -88,8 +89,14 @@ void check_shown(struct sim *sim)
 		mapping_to_record(sim->core->model, mapping, &shown);
 		judge_mapping(sim, "mapping", &shown);
 		check_volume_shown(sim, &shown);
+		if (sim_volume(sim, shown.volume_id))
+			is_mapped[sim_number(sim_volume(sim, shown.volume_id))] = true;
 		record_clear(&mapping_record, &shown);
 	}
+	/* A volume that comes back under the same name may have another disk. */
+	for (size_t i = 0; i <= VOLUMES_MAX; i++)
+		if (!is_mapped[i])
+			sim->shown_path[i][0] = '\0';
 }
 
 /* When it is said, the kernel shows it. */
