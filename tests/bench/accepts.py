@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """How many requests for a change are accepted. A request is answered once it is in the store, so what an accept costs
 is measured beside programs that insert the same rows and do nothing else, on the same store in turns. Commits of
-operations that run meanwhile are no accepts, and are told for themselves.
+operations that run meanwhile are no accepts, and have a column of their own.
 """
 
 import re

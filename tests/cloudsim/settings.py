@@ -54,7 +54,7 @@ class Settings:
     rename_ignored: bool = setting(
         False, "updateVolume succeeds and renames nothing, as before 4.16")
     view_all_accounts: bool = setting(
-        False, "allow.user.view.all.domain.accounts: a list shows everybody's in the domain")
+        False, "allow.user.view.all.domain.accounts: a list shows all accounts of the domain")
     users_expunge: bool = setting(
         True, "allow.user.expunge.recover.volume: ordinary users may expunge")
     restart_removes: bool | None = setting(

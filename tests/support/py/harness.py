@@ -610,6 +610,13 @@ class World:
     def monitor(self):
         return Monitor(self.bus)
 
+    def watching(self, monitor, *options):
+        """`volumectl watch`, which hears every signal from now on."""
+        running = self.daemon.ctl_start("watch", *options)
+        monitor.messages.wait(lambda m: m.member == "AddMatch" and "NameOwnerChanged" in m.arguments[0]
+                              and NAME in m.arguments[0])
+        return running
+
     # -- volumes
 
     def volume(self, gib=1, **row):

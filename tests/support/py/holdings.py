@@ -49,7 +49,7 @@ def _descriptors(pid):
 
 
 def _is_lost(held):
-    """Whether the kernel knows nobody at the other end of a socket, and cannot come to know any."""
+    """Whether the kernel knows no peer of a socket, and cannot come to know one."""
     if held.family in (socket.AF_UNIX, socket.AF_NETLINK):
         return False
     if held.type == socket.SOCK_STREAM:

@@ -16,7 +16,7 @@ from .mariadb import Galera, MariaDB
 KIND = os.environ.get("VOLD_STORE", "sqlite")
 
 # For tests in which the store plays no part, because the code that they try is all above it: once, on SQLite, they show
-# what they have to show. Whatever commits, is killed while it commits or loads what was committed runs on each kind.
+# what they have to show. Tests of commits, of kills during commits and of loading run on each kind.
 any_store = pytest.mark.skipif(KIND != "sqlite", reason="the store plays no part; it runs on SQLite")
 
 

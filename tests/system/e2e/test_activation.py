@@ -93,7 +93,7 @@ def test_tcp_and_unix_are_served_besides_the_configured_address(make_world, held
     world.daemon.port = int(said[2].rsplit(":", 1)[1])
     assert world.daemon.rest("GET", "/health").status == 200
     assert ask_unix(path)[0] == 200
-    # Nobody has written this address down, so the log names it.
+    # http.listen does not name this address, so the log names it.
     added, = [line for line in world.daemon.log.all() if "systemd passed a socket on" in line]
     assert f"on 127.0.0.1:{port_of(sockets[0])}, which http.listen does not name" in added and "without TLS" in added
 

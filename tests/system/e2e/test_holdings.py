@@ -75,6 +75,15 @@ def test_a_process_nobody_waits_for(leaks):
     assert leaks() == []
 
 
+def started_after(old):
+    """Whether the kernel, which counts starts in hundredths of a second, gives a new process a later one."""
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        try:
+            return Process(process.pid).started > old.started
+        finally:
+            process.kill()
+
+
 def test_an_engine_that_is_older_than_the_daemon(tmp_path):
     """It is nobody's child, and it has been seen before: by a look at a daemon of another folder."""
     file = tmp_path / "file"
@@ -84,16 +93,15 @@ def test_an_engine_that_is_older_than_the_daemon(tmp_path):
     try:
         eventually(lambda: processes_of(os.getpid(), str(tmp_path)), "it is found")
         # The kernel counts its start in hundredths of a second.
-        old, daemon = Process(orphan), subprocess.Popen(["sleep", "1000"])
-        while Process(daemon.pid).started <= old.started:
-            daemon.kill()
-            daemon.wait()
-            daemon = subprocess.Popen(["sleep", "1000"])
-        for _ in range(2):
-            assert processes_of(daemon.pid, "/nowhere") == []
-            assert [found.pid for found in processes_of(daemon.pid, str(tmp_path))] == [orphan]
-        daemon.kill()
-        daemon.wait()
+        old = Process(orphan)
+        eventually(lambda: started_after(old), "a process that is younger")
+        with subprocess.Popen(["sleep", "1000"]) as daemon:
+            try:
+                for _ in range(2):
+                    assert processes_of(daemon.pid, "/nowhere") == []
+                    assert [found.pid for found in processes_of(daemon.pid, str(tmp_path))] == [orphan]
+            finally:
+                daemon.kill()
     finally:
         os.kill(orphan, signal.SIGKILL)
     eventually(lambda: not old.runs(), "it has ended")

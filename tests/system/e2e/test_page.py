@@ -235,8 +235,10 @@ def opened(loop):
     with open(loop, "rb") as disk:
         program = subprocess.Popen(["sleep", "infinity"], stdin=disk)
     with program:
-        yield f"opened by sleep (pid {program.pid})"
-        program.kill()
+        try:
+            yield f"opened by sleep (pid {program.pid})"
+        finally:
+            program.kill()
 
 
 def first_steps(daemon):

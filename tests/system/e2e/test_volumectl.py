@@ -16,7 +16,6 @@ from itertools import groupby
 import pytest
 from cloudsim import APPLIANCE_VM, GIB, OFFERING_CUSTOM, OTHER_VM, ZONE
 from support.py import metrics_text, shapes
-from support.py.harness import NAME
 from support.py.programs import program
 from support.py.waiting import DEADLINE, eventually
 
@@ -355,19 +354,11 @@ def test_the_locale_changes_nothing(world, tmp_path):
 
 # ---- watching ----
 
-def watching(world, monitor, *options):
-    """`volumectl watch`, which hears every signal from now on."""
-    running = world.daemon.ctl_start("watch", *options)
-    monitor.messages.wait(lambda m: m.member == "AddMatch" and "NameOwnerChanged" in m.arguments[0]
-                          and NAME in m.arguments[0])
-    return running
-
-
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 
 def test_watch(world):
-    with world.monitor() as monitor, watching(world, monitor) as watch:
+    with world.monitor() as monitor, world.watching(monitor) as watch:
         def told(event):
             watch.out.wait(lambda line: re.fullmatch(f"{TIME} {event}", line))
 
@@ -387,7 +378,7 @@ def test_watch(world):
 
 
 def test_watch_in_json(world):
-    with world.monitor() as monitor, watching(world, monitor, "--json") as watch:
+    with world.monitor() as monitor, world.watching(monitor, "--json") as watch:
         volume, path = world.attached()
         told = json.loads(watch.out.wait(lambda line: '"OperationCompleted"' in line))
         assert told["signal"] == "OperationCompleted" and told["arguments"][4:6] == [volume, path]

@@ -16,7 +16,6 @@ from support.py.harness import World
 from support.py.loops import real_disk
 
 from .surfaces import commands_without_a_method, on_every_surface
-from .test_volumectl import watching
 from .test_volumectl_terminal import COLOUR, on_terminal, width
 
 pytestmark = pytest.mark.xdist_group("volumectl-commands")
@@ -135,8 +134,11 @@ def open_disk(world):
 @contextmanager
 def resumed(world):
     """After a pause, so that the other commands find no trace of it."""
-    yield
-    assert world.daemon.ctl("resume").returncode == 0
+    try:
+        yield
+    finally:
+        resumed_now = world.daemon.ctl("resume")
+    assert resumed_now.returncode == 0, resumed_now
 
 
 MEANWHILE = {"open": open_disk, "drain": resumed}
@@ -153,8 +155,8 @@ def test_good(s, command):
 
 
 def test_good_watch(s):
-    """Events as they come, and the state of things; it ends when somebody ends it."""
-    with s.monitor() as monitor, watching(s, monitor) as piped, on_terminal(s, "watch", columns=400, rows=40) as terminal:
+    """Events as they come, and the state of things; it ends by `q` or SIGINT."""
+    with s.monitor() as monitor, s.watching(monitor) as piped, on_terminal(s, "watch", columns=400, rows=40) as terminal:
         terminal.wait("LAST EVENTS")
         assert s.daemon.ctl("snapshot", "free").returncode == 0
         piped.out.wait(lambda line: re.search("OperationCompleted op-.* snapshot completed", line))

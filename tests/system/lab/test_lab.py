@@ -86,7 +86,8 @@ def test_a_disk_that_comes_completes_its_attach_soon(lab, record_property):
     for _ in range(DELAYS):
         volume = lab.new_volume()
         operation, = attach_until_devices_missing(lab, volume)
-        lab.vm.run(f"until volumectl operation {operation} --json | grep -q '\"step\":\"await-device\"'; do sleep .2; done")
+        lab.vm.run(f"until volumectl operation {operation} --json | grep -q '\"step\":\"await-device\"'; do sleep .2; done",
+                   timeout=300)
         lab.plug(volume)
         assert device_of(lab.wait(operation)) == "/dev/vdb"
         lab.product.volumectl("detach", volume)

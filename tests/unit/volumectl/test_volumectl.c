@@ -2,7 +2,7 @@
 
 /*
  * The program itself, run as a person would, against the real bus surface above a core of paper in
- * another process. An operation there takes a step each time that somebody looks at it, so every
+ * another process. An operation there takes a step each time that volumectl asks for it, so every
  * step is seen; which volume is named decides how it ends.
  */
 

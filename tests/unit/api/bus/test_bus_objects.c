@@ -610,7 +610,6 @@ static void test_an_end_while_a_list_is_written(void **state)
 	}
 }
 
-/* A client chooses the size of some properties. */
 static size_t heard_devices(struct fixture *f)
 {
 	size_t count = 0;
@@ -659,6 +658,7 @@ static void test_many_signals_while_a_list_is_written(void **state)
 	record_clear(&device_record, &device);
 }
 
+/* A client chooses the size of some properties. */
 static void test_large_objects_are_bounded_too(void **state)
 {
 	struct fixture *f = *state;
