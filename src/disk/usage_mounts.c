@@ -44,7 +44,7 @@ struct known_mount {
 	char *point;
 };
 
-struct mounts {
+struct usage_mounts {
 	struct usage_report *report;
 	uint64_t namespaces[NAMESPACES_MAX];
 	size_t namespace_count;
@@ -85,12 +85,12 @@ static bool is_root_mount(const char *mount_point)
 }
 
 /* Our namespace, or the first process's: systemd may have put us into a copy. */
-static bool is_of_this_system(const struct mounts *mounts, const char *mount_point)
+static bool is_of_this_system(const struct usage_mounts *mounts, const char *mount_point)
 {
 	return mounts->pid <= 1 && is_root_mount(mount_point);
 }
 
-static bool is_known(struct mounts *mounts, size_t node, const char *mount_point)
+static bool is_known(struct usage_mounts *mounts, size_t node, const char *mount_point)
 {
 	for (size_t i = 0; i < mounts->known_count; i++) {
 		if (mounts->known[i].node == node && streq(mounts->known[i].point, mount_point))
@@ -102,7 +102,7 @@ static bool is_known(struct mounts *mounts, size_t node, const char *mount_point
 	return false;
 }
 
-static void add_mount(struct mounts *mounts, size_t node, const char *mount_point)
+static void add_mount(struct usage_mounts *mounts, size_t node, const char *mount_point)
 {
 	struct usage_report *report = mounts->report;
 	enum usage_kind kind = is_of_this_system(mounts, mount_point) ? USAGE_ROOT : USAGE_HELD;
@@ -129,7 +129,7 @@ static bool is_mount_of(const struct usage_node *node, const char *number, const
 	       (node->is_btrfs && streq(type, "btrfs") && usage_is_path_of(node, source));
 }
 
-static void check_mount(struct mounts *mounts, const char *number, const char *type,
+static void check_mount(struct usage_mounts *mounts, const char *number, const char *type,
 			const char *source, const char *mount_point)
 {
 	const struct usage_report *report = mounts->report;
@@ -146,7 +146,7 @@ static void check_mount(struct mounts *mounts, const char *number, const char *t
  * "26 1 254:0 / /mnt/a\040b rw,relatime shared:1 - ext4 /dev/vda rw": the optional fields end at
  * the "-". A path may be so long that the line ends before them.
  */
-static int read_mount(struct mounts *mounts)
+static int read_mount(struct usage_mounts *mounts)
 {
 	char *fields[6] = { NULL }, *save = NULL, *word = strtok_r(mounts->line, " ", &save);
 	char mount_point[4096], source[4096], *type;
@@ -171,7 +171,7 @@ static int read_mount(struct mounts *mounts)
 }
 
 /* Takes the lines that end in this piece of a list; *length is that of the line so far. */
-static int take_piece(struct mounts *mounts, size_t *length, const char *piece, size_t size)
+static int take_piece(struct usage_mounts *mounts, size_t *length, const char *piece, size_t size)
 {
 	while (size > 0) {
 		const char *end = memchr(piece, '\n', size);
@@ -194,7 +194,7 @@ static int take_piece(struct mounts *mounts, size_t *length, const char *piece, 
 
 /* 0: at its end, or the bound for other namespaces is reached. -1 and errno: it cannot be read. -2:
  * the report has the error. */
-static int read_list(struct mounts *mounts, const char *path)
+static int read_list(struct usage_mounts *mounts, const char *path)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	size_t length = 0;
@@ -234,7 +234,7 @@ static uint64_t namespace_of(const char *folder)
 	return str_has_prefix(link, "mnt:[") ? strtoull(link + strlen("mnt:["), NULL, 10) : 0;
 }
 
-static bool has_seen(const struct mounts *mounts, uint64_t namespace)
+static bool has_seen(const struct usage_mounts *mounts, uint64_t namespace)
 {
 	for (size_t i = 0; i < mounts->namespace_count; i++) {
 		if (mounts->namespaces[i] == namespace)
@@ -243,7 +243,7 @@ static bool has_seen(const struct mounts *mounts, uint64_t namespace)
 	return false;
 }
 
-static int scan_own_namespace(struct mounts *mounts)
+static int scan_own_namespace(struct usage_mounts *mounts)
 {
 	_cleanup_free_ char *folder = xasprintf("%s/self", mounts->report->proc_root);
 	_cleanup_free_ char *path = xasprintf("%s/mountinfo", folder);
@@ -261,7 +261,7 @@ static int scan_own_namespace(struct mounts *mounts)
  * A process that has ended or may not be read is passed over; another process may show the same
  * namespace.
  */
-static int scan_namespace_of(struct mounts *mounts, int pid)
+static int scan_namespace_of(struct usage_mounts *mounts, int pid)
 {
 	_cleanup_free_ char *folder = xasprintf("%s/%d", mounts->report->proc_root, pid);
 	_cleanup_free_ char *path = xasprintf("%s/mountinfo", folder);
@@ -284,40 +284,41 @@ static int scan_namespace_of(struct mounts *mounts, int pid)
 	return r;
 }
 
-static bool may_be_mounted_elsewhere(const struct usage_report *report)
+struct usage_mounts *usage_mounts_new(struct usage_report *report)
 {
-	return report->kind != USAGE_NONE || !usage_can_be_claimed(report);
-}
-
-static int scan_namespaces(struct mounts *mounts, const int *pids, size_t count)
-{
-	size_t first = count > 0 && pids[0] == 1 ? 1 : 0;
-	int r = scan_own_namespace(mounts);
-
-	if (r == 0 && first)
-		r = scan_namespace_of(mounts, pids[0]);
-	if (r < 0 || !may_be_mounted_elsewhere(mounts->report))
-		return r;
-	for (size_t i = first; i < count && r == 0; i++)
-		r = scan_namespace_of(mounts, pids[i]);
-	return r;
-}
-
-int usage_find_mounts(struct usage_report *report, const int *pids, size_t count)
-{
-	struct mounts *mounts = xnew(struct mounts);
-	int r;
+	struct usage_mounts *mounts = xnew(struct usage_mounts);
 
 	mounts->report = report;
 	mounts->bytes_left = OTHERS_BYTES_MAX;
 	mounts->piece = xmalloc(PIECE_BYTES);
 	mounts->line = xmalloc(LINE_BYTES + 1);
-	r = scan_namespaces(mounts, pids, count);
+	return mounts;
+}
+
+void usage_mounts_free(struct usage_mounts *mounts)
+{
 	for (size_t i = 0; i < mounts->known_count; i++)
 		free(mounts->known[i].point);
 	free(mounts->piece);
 	free(mounts->line);
 	free(mounts);
+}
+
+int usage_find_own_mounts(struct usage_mounts *mounts, const int *pids, size_t count)
+{
+	int r = scan_own_namespace(mounts);
+
+	if (r == 0 && count > 0 && pids[0] == 1)
+		r = scan_namespace_of(mounts, pids[0]);
+	return r < 0 ? -1 : 0;
+}
+
+int usage_find_other_mounts(struct usage_mounts *mounts, const int *pids, size_t count)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = scan_namespace_of(mounts, pids[i]);
 	return r < 0 ? -1 : 0;
 }
 

@@ -25,6 +25,7 @@
 
 extern const char *claimed;            /* the name of a disk */
 extern const char *out_of_descriptors; /* the end of a path */
+extern unsigned claims;                /* tried so far */
 
 struct scene {
 	struct tree tree;
