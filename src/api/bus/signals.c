@@ -33,6 +33,12 @@
 #define FLUSH_RETRY_MS 200
 /* Messages that wait for the bus to read; above this number no signal is emitted. */
 #define QUEUE_MAX 1000
+/*
+ * Of these, messages that wait for a list (enumeration.c); above this number the list is hurried.
+ * The bus reads them in later turns only, and behind the list: the rest of the queue is the room
+ * for the signals that come meanwhile.
+ */
+#define HURRY_AT (QUEUE_MAX / 2)
 /* Completions kept while none can be sent; beyond this number the oldest are left out. */
 #define LATE_MAX 1000
 
@@ -49,12 +55,9 @@ static bool may_emit(struct bus_signals *signals)
 
 	if (!signals->connection->ready)
 		return false;
-	queued = bus_connection_queued(signals->connection);
-	if (queued > QUEUE_MAX) {
-		/* Perhaps they wait for us, and not for the bus. */
+	if (signals->connection->held_count > HURRY_AT)
 		bus_connection_hurry(signals->connection);
-		queued = bus_connection_queued(signals->connection);
-	}
+	queued = bus_connection_queued(signals->connection);
 	if (queued > QUEUE_MAX) {
 		if (!signals->overflow_logged)
 			log_warning(
