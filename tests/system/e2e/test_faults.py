@@ -92,6 +92,8 @@ def test_cloudstack_down_in_mid_attach_is_waited_for(make_world, command):
     """Longer than a job may take: silence is no reason to give up."""
     world = make_world(cloud={"job_wait": "1s"})
     volume = world.volume()
+    # A query that is answered while CloudStack goes away finds no end of the job.
+    world.cloud.set(job_delay=FOREVER, plug_delay=FOREVER)
     world.cloud.set_faults([{"do": "refuse_connect", "seconds": FOREVER, "command": command}])
     operation = world.daemon.attach(volume)
     world.cloud.wait_request(command)
@@ -104,6 +106,8 @@ def test_cloudstack_down_in_mid_attach_is_waited_for(make_world, command):
                          if i >= since and "queryAsyncJobResult: HTTP 0" in line)
     assert world.daemon.operation(operation["id"])["status"] == "executing"
     assert world.daemon.health()["status"] == "degraded"
+    world.cloud.set(job_delay=0, plug_delay=0)
+    world.cloud.hurry()
     world.cloud.up()
     world.assert_is(world.daemon.completed(operation)["response"]["device_path"], volume)
 
