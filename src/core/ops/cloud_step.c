@@ -23,8 +23,8 @@
 #define LOOK_AGAIN_MS 1000
 #define RETRY_FIRST_MS 500
 #define RETRY_MAX_MS 15000
-/* If CloudStack limits its clients, or takes no changes, the cloud layer lets a request through now
- * and then, whose answer counts for all. */
+/* If CloudStack limits its clients, or takes no changes, the cloud layer holds requests back, and
+ * lets one through now and then, whose answer counts for all. */
 #define RETRY_HELD_MS 2000
 /* The end of a maintenance wakes the operations that wait for it. */
 #define MAINTAINED_RETRY_MS 15000
@@ -33,8 +33,9 @@
 static int64_t retry_delay_ms(const struct operation *operation, const struct err *err)
 {
 	struct ops *ops = operation->ops;
-	int64_t max_ms =
-		err->code == ERR_TOO_MANY || ops->in_maintenance ? RETRY_HELD_MS : RETRY_MAX_MS;
+	/* A maintenance holds back no reads, which have troubles of their own meanwhile. */
+	bool is_maintained = ops->in_maintenance && err->reason == ERR_REASON_MAINTENANCE;
+	int64_t max_ms = err->code == ERR_TOO_MANY || is_maintained ? RETRY_HELD_MS : RETRY_MAX_MS;
 	int64_t delay_ms = RETRY_FIRST_MS;
 	struct cloud_health health;
 
@@ -43,7 +44,7 @@ static int64_t retry_delay_ms(const struct operation *operation, const struct er
 	if (delay_ms > max_ms)
 		delay_ms = max_ms;
 	cloud_health(ops->env->cloud, &health);
-	if (health.usable && !ops->in_maintenance)
+	if (health.usable && !is_maintained)
 		return delay_ms;
 	return operation_retry_in(ops->engine, delay_ms);
 }

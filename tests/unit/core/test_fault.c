@@ -220,6 +220,35 @@ static void never_shown_after(void **state)
 	assert_string_equal(cloud_health_of(world), "healthy");
 }
 
+/* A server that takes no changes refuses reads, too, for longer than it takes to wait out the
+ * maintenance in short steps. Nobody gives up. */
+static void not_shown_in_a_maintenance(void **state)
+{
+	struct world *world = *state;
+	const char *detach, *attach;
+
+	server_add(&world->server, "one", 5);
+	server_add(&world->server, "two", 5);
+	attached(world, VOLUME(1));
+	world->server.job_ms = 5000;
+	server_fault(&world->server,
+		     (struct fake_fault){ FAKE_DETACH, 1, 1, FAULT_JOB_FAILED_AFTER });
+	detach = accepted(world, ask_detach(world, VOLUME(1), false));
+	at_step(world, detach, "await-job", PHASE_WAITING);
+	world->server.maintained = true;
+	attach = accepted(world, ask_attach(world, VOLUME(2), OTHER_VM));
+	at_step(world, attach, "ask-cloud", PHASE_SLEEPING);
+	refuse_lists(world, 1);
+	world_pass(world, 40000);
+	assert_int_equal(operation_count(world->core->engine), 2);
+	assert_non_null(strstr(core_operation(world->core, detach)->waits_for, "SQL trouble"));
+	world->server.fault_count = 0;
+	world->server.maintained = false;
+	completed(world, detach);
+	completed(world, attach);
+	check_world(world, 2);
+}
+
 /* A creation that ended before it knew its volume: only the list of all volumes can show that there
  * is none. */
 static void never_learned(void **state)
@@ -359,6 +388,8 @@ int main(void)
 		cmocka_unit_test(not_shown),
 		cmocka_unit_test_setup_teardown(never_shown_before, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(never_shown_after, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(not_shown_in_a_maintenance, world_setup,
+						world_teardown),
 		cmocka_unit_test_setup_teardown(never_learned, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(many_wait, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(comes_and_goes, world_setup, world_teardown),
