@@ -336,13 +336,14 @@ struct cloud_watch {
 	const char *job_id;
 	/*
 	 * A text that lasts: jobs of one kind take alike, and jobs that have succeeded tell when
-	 * the first query is worth its cost. NULL: the job has been running for an unknown time.
+	 * the first query is worth its cost. NULL: the job has been running for an unknown time,
+	 * or there is a sign that it has ended.
 	 */
 	const char *kind;
 	/* If a list of the jobs that run does not show the job, that is enough: the caller asks for
 	 * the object of the job, which costs less if there are many. */
 	bool list_is_enough;
-	/* There is a sign that the job has ended, as for cloud_job_poke(). */
+	/* There is a sign that the job has ended, as for cloud_job_poke(); not with a kind. */
 	bool at_once;
 };
 /*

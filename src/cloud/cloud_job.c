@@ -588,7 +588,7 @@ struct cloud_job *cloud_job_watch(struct cloud *cloud, const struct cloud_watch 
 	struct cloud_job *job = xnew(struct cloud_job);
 	struct cloud_jobs *jobs = cloud->jobs;
 
-	assert(!str_empty(watch->job_id) && done);
+	assert(!str_empty(watch->job_id) && done && !(watch->kind && watch->at_once));
 
 	job->jobs = jobs;
 	job->id = xstrdup(watch->job_id);

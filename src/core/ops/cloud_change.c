@@ -406,12 +406,13 @@ static void await_job(struct cloud_change *change)
 						   .seen = cloud_change_job_seen };
 	struct operation *operation = change->operation;
 	const struct cloud_change_kind *kind = change->kind;
+	/* A list has missed it, or its disk is here. */
+	bool at_once = change->watched || (kind->has_sign && kind->has_sign(operation));
 	const struct cloud_watch watch = {
 		.job_id = *change->job_id,
-		.kind = change->in_doubt || change->watched ? NULL : kind->done,
+		.kind = change->in_doubt || at_once ? NULL : kind->done,
 		.list_is_enough = !change->watched && kind->volume_tells,
-		/* A list has missed it, or its disk is here. */
-		.at_once = change->watched || (kind->has_sign && kind->has_sign(operation)),
+		.at_once = at_once,
 	};
 
 	change->watched = true;

@@ -1014,6 +1014,8 @@ struct cloud_job *cloud_job_watch(struct cloud *cloud, const struct cloud_watch 
 {
 	struct cloud_job *job = xnew(struct cloud_job);
 
+	/* The real one would learn that jobs of this kind take no time. */
+	assert_false(watch->kind && watch->at_once);
 	*job = (struct cloud_job){
 		.cloud = cloud, .id = xstrdup(watch->job_id), .done = done, .arg = arg
 	};
