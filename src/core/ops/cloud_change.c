@@ -498,8 +498,7 @@ static void on_asked(void *arg, const struct cloud_result *result)
 	struct cloud_change *change = arg;
 	struct operation *operation = change->operation;
 
-	if (result->outcome == CLOUD_UNKNOWN)
-		change->in_doubt = true;
+	cloud_change_answered(change, result);
 	operation->untouched = result->outcome == CLOUD_AWAY && !change->in_doubt;
 	if (!cloud_step_answered_or_wait(operation, result))
 		return;
@@ -544,10 +543,10 @@ static void submit(struct cloud_change *change)
 	}
 	if (!cloud_change_may_ask_or_wait(operation) || !has_time_or_wait(change))
 		return;
-	change->asked_ms = operation->asked_ms;
+	cloud_change_asks(change, operation);
 	change->sent_before = change->sent || operation->resumed;
 	change->sent = true;
-	operation->untouched = change->unasked = false;
+	operation->untouched = false;
 	cloud_step_wait_call(operation,
 			     change->kind->submit(operation, *change->job_id, on_asked, change));
 }
@@ -680,6 +679,21 @@ bool cloud_change_may_ask_or_wait(struct operation *operation)
 	silence_end(operation);
 	operation_store(operation);
 	return false;
+}
+
+void cloud_change_asks(struct cloud_change *change, const struct operation *operation)
+{
+	change->asked_before_ms = change->asked_ms;
+	change->asked_ms = operation->asked_ms;
+	change->unasked = false;
+}
+
+void cloud_change_answered(struct cloud_change *change, const struct cloud_result *result)
+{
+	if (result->outcome == CLOUD_UNKNOWN)
+		change->in_doubt = true;
+	if (result->outcome == CLOUD_AWAY && change->asked_before_ms)
+		change->asked_ms = change->asked_before_ms;
 }
 
 bool cloud_change_is_late_or_wait(struct cloud_change *change, struct operation *operation,

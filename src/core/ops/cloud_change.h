@@ -95,8 +95,10 @@ struct cloud_change {
 	/* clock_mono_ms(): the step was about to make the request then, and committed once more to
 	 * give it its whole time; 0: the request that followed was made, or it was never so */
 	int64_t recommitted_ms;
-	/* clock_mono_ms(): the last request was asked for then, or before; 0 unknown */
+	/* clock_mono_ms(): the last request that may arrive was asked for then, or before; 0
+	 * unknown */
 	int64_t asked_ms;
+	int64_t asked_before_ms; /* the same without the request under way */
 	/* how the last request has ended by CloudStack's word; CLOUD_JOB_PENDING: not known */
 	enum cloud_job_status end;
 	bool watched; /* its job was awaited before, so it has been running for an unknown time */
@@ -150,6 +152,11 @@ void cloud_change_note_refusal(struct cloud_change *change, struct operation *op
 /* Right before each request. True: the step asks. False: the step has ended, and asks when it is
  * stored that this life is going to ask (silence.h). */
 bool cloud_change_may_ask_or_wait(struct operation *operation);
+/* Right before the request is sent, and when it is answered: keep asked_ms, unasked and in_doubt. A
+ * request that CloudStack did not carry out can no longer arrive, so the earlier one counts again.
+ */
+void cloud_change_asks(struct cloud_change *change, const struct operation *operation);
+void cloud_change_answered(struct cloud_change *change, const struct cloud_result *result);
 /* Ends the sentence that tells the client of the change: CloudStack's words about a failure of the
  * job, if there were any (NULL or empty: none). To be freed. */
 char *cloud_change_note(const char *words);

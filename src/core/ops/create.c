@@ -114,8 +114,7 @@ static void on_submitted(void *arg, const struct cloud_result *result)
 	struct create_context *context = operation->context;
 	bool refused = result->outcome == CLOUD_REFUSED;
 
-	if (result->outcome == CLOUD_UNKNOWN)
-		context->creation.in_doubt = true;
+	cloud_change_answered(&context->creation, result);
 	if (result->err.reason == ERR_REASON_UNKNOWN_ZONE)
 		env_forget_zone(operation->ops->env);
 	if (refused && (context->creation.in_doubt || cloud_err_is_duplicate_job(&result->err))) {
@@ -161,8 +160,7 @@ static void submit(struct operation *operation)
 	}
 	if (!cloud_change_may_ask_or_wait(operation))
 		return;
-	context->creation.asked_ms = operation->asked_ms;
-	context->creation.unasked = false;
+	cloud_change_asks(&context->creation, operation);
 	cloud_step_wait_call(operation, cloud_create_volume(operation->ops->env->cloud, &creation,
 							    context->job_id, operation->asked_ms,
 							    on_submitted, operation));

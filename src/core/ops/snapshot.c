@@ -117,8 +117,7 @@ static void on_submitted(void *arg, const struct cloud_result *result)
 	struct snapshot_context *context = operation->context;
 	bool refused = result->outcome == CLOUD_REFUSED;
 
-	if (result->outcome == CLOUD_UNKNOWN)
-		context->creation.in_doubt = true;
+	cloud_change_answered(&context->creation, result);
 	if (refused && (context->creation.in_doubt || cloud_err_is_duplicate_job(&result->err))) {
 		cloud_change_note_refusal(&context->creation, operation, &result->err);
 		settle_doubt(operation);
@@ -154,8 +153,7 @@ static void submit(struct operation *operation)
 	}
 	if (!cloud_change_may_ask_or_wait(operation))
 		return;
-	context->creation.asked_ms = operation->asked_ms;
-	context->creation.unasked = false;
+	cloud_change_asks(&context->creation, operation);
 	cloud_step_wait_call(operation, cloud_create_snapshot(operation->ops->env->cloud,
 							      operation->record.volume_id, name,
 							      context->job_id, operation->asked_ms,

@@ -249,6 +249,51 @@ static void not_shown_in_a_maintenance(void **state)
 	check_world(world, 2);
 }
 
+static struct reply *ask_for(struct world *world, enum fake_command command)
+{
+	struct snapshot_create_args args = { .volume_id = (char *)(intptr_t)VOLUME(1) };
+
+	if (command == FAKE_CREATE)
+		return ask_create(world, "new");
+	server_add(&world->server, "one", 5)->used = true;
+	if (command == FAKE_ATTACH)
+		return ask_attach(world, VOLUME(1), OTHER_VM);
+	assert_int_equal(command, FAKE_SNAPSHOT);
+	return ask(world, METHOD_VOLUME_SNAPSHOT, &args);
+}
+
+static bool is_asked_twice(struct world *world, const void *command)
+{
+	return world->server.calls[*(const enum fake_command *)command] == 2;
+}
+
+/* The answer to the first request is lost, and the second one is known to have done nothing: only
+ * for the first one is there something to wait out. */
+static void in_doubt_once(void **state)
+{
+	static const enum fake_command commands[] = { FAKE_CREATE, FAKE_ATTACH, FAKE_SNAPSHOT };
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		struct world *world;
+		const char *id;
+		int64_t asked_ms;
+
+		world_setup(state);
+		world = *state;
+		server_fault(&world->server,
+			     (struct fake_fault){ commands[i], 1, 1, FAULT_LOST_BEFORE });
+		server_fault(&world->server, (struct fake_fault){ commands[i], 2, 1, FAULT_AWAY });
+		id = accepted(world, ask_for(world, commands[i]));
+		assert_true(world_until(world, is_asked_twice, &commands[i], 2 * REQUEST_MS));
+		asked_ms = clock_mono_ms();
+		completed(world, id);
+		assert_in_range(clock_mono_ms() - asked_ms, 0, REQUEST_MS * 2 / 3);
+		assert_int_equal(world->server.calls[commands[i]], 3);
+		check_world(world, 1);
+		world_teardown(state);
+	}
+}
+
 /* A creation that ended before it knew its volume: only the list of all volumes can show that there
  * is none. */
 static void never_learned(void **state)
@@ -390,6 +435,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(never_shown_after, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(not_shown_in_a_maintenance, world_setup,
 						world_teardown),
+		cmocka_unit_test(in_doubt_once),
 		cmocka_unit_test_setup_teardown(never_learned, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(many_wait, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(comes_and_goes, world_setup, world_teardown),
