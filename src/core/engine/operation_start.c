@@ -317,10 +317,14 @@ void operation_on_device(struct engine *engine, const struct device *device)
 int64_t operation_retry_in(struct engine *engine, int64_t delay_ms)
 {
 	int64_t now_ms = clock_mono_ms(), turn_ms;
+	int64_t last_ms = now_ms + (int64_t)engine->unfinished_count * RETRY_EVERY_MS;
 
 	/* Delays differ, and a long one must not put off the short ones behind it. */
 	if (engine->next_retry_ms < now_ms)
 		engine->next_retry_ms = now_ms;
+	/* The turns of operations that have ended are left over. */
+	if (engine->next_retry_ms > last_ms)
+		engine->next_retry_ms = last_ms;
 	turn_ms = engine->next_retry_ms - now_ms;
 	engine->next_retry_ms += RETRY_EVERY_MS;
 	return delay_ms + turn_ms;

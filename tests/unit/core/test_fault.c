@@ -416,9 +416,37 @@ static void pauses_do_not_add_up(void **state)
 	struct world *world = *state;
 	struct engine *engine = world->core->engine;
 
+	world->server.trip_ms = 60000; /* nobody else takes a turn */
+	for (int i = 0; i < 6; i++)
+		accepted(world, ask_create(world, "one"));
 	for (int i = 0; i < 5; i++)
 		assert_in_range(operation_retry_in(engine, 15000), 15000, 16000);
 	assert_in_range(operation_retry_in(engine, 500), 1000, 2000);
+}
+
+/* The turns of many that were cancelled put off nobody. */
+static void no_turn_is_left_over(void **state)
+{
+	struct world *world = *state;
+	const char *first, *ids[200];
+
+	server_add(&world->server, "one", 5);
+	world->server.maintained = true;
+	first = accepted(world, ask_attach(world, VOLUME(1), OTHER_VM));
+	at_step(world, first, "ask-cloud", PHASE_SLEEPING);
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
+		ids[i] = accepted(world, ask_create(world, "new"));
+	at_step(world, ids[ARRAY_SIZE(ids) - 1], "ask-cloud", PHASE_SLEEPING);
+	assert_in_range(operation_retry_in(world->core->engine, 500), 20000, 45000);
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+		answered(world, ask_operation(world, METHOD_OPERATION_CANCEL, ids[i]));
+		ended_with(world, ids[i], OPERATION_CANCELLED, "cancelled by request");
+	}
+	assert_int_equal(operation_count(world->core->engine), 1);
+	assert_in_range(operation_retry_in(world->core->engine, 500), 500, 1000);
+	world->server.maintained = false;
+	completed(world, first);
+	check_world(world, 1);
 }
 
 int main(void)
@@ -441,6 +469,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(comes_and_goes, world_setup, world_teardown),
 		cmocka_unit_test(goes_on_soon),
 		cmocka_unit_test_setup_teardown(pauses_do_not_add_up, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(no_turn_is_left_over, world_setup, world_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
