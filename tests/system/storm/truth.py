@@ -48,7 +48,9 @@ class Truth:
         if answer.status != 200:
             yield f"volumes: {answer.body}"
             return
-        known = {v["volume_id"]: (v.get("vm_id"), v["size"]) for v in answer.json["volumes"]}
+        # CloudStack still lists a volume that it has destroyed because its creation failed.
+        known = {v["volume_id"]: (v.get("vm_id"), v["size"]) for v in answer.json["volumes"]
+                 if v["state"] != "Destroy"}
         roots = {v["id"] for v in self.world.cloud.state()["volumes"] if v["type"] == "ROOT"}
         for id in (known.keys() | rows.keys()) - roots:
             cloud = rows.get(id) and (rows[id]["vm"], rows[id]["size"])
