@@ -12,7 +12,7 @@ from .document import TOP
 TEXTS = {"src/core/methods/health.c": None, "src/core/env.c": ["env_appliance_error"],
          "src/core/host/disk_rescan.c": ["disk_rescan_trouble"], "src/dm/libdm.c": ["open_control"],
          "src/core/reconcile/store_guard.c": ["become_past", "is_elsewhere", "begin_check"],
-         "src/nbd/engine.c": ["find_trouble"], "src/api/rest/tls.c": ["words_of"],
+         "src/nbd/engine.c": ["find_trouble"], "src/api/rest/tls.c": ["refusal_of"],
          "src/io/tls_identity.c": ["is_of_no_use", "tls_identity_fault"],
          "src/store/sqlite/backend.c": ["advice"], "src/store/mariadb/fault.c": ["advice"],
          "src/store/writer.c": ["explain_slow"], "src/cloud/cloud_throttle.c": ["cloud_throttle_health"]}
