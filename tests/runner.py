@@ -345,6 +345,9 @@ def jobs_of(wanted, everything, searches):
     if wants("e2e:sqlite"):
         jobs.append(Pytest("e2e", "asan", "sqlite", "tests/system/export", "tests/system/e2e",
                            "tests/system/earlier", "tests/system/clients", env=SANITIZERS))
+    if wants("package"):
+        # Long, and one thing after the other: it begins early.
+        jobs.append(Pytest("package", "gcc", "sqlite", "tests/system/package", INSTALLED, workers=2))
     if wants("truth"):
         jobs += [Truth(number, searches.get("truth")) for number in range(CORES)]
     if wants("e2e:sqlite"):
@@ -363,8 +366,6 @@ def jobs_of(wanted, everything, searches):
     for store in ("sqlite", "mariadb"):
         if wants(f"crash:{store}"):
             jobs.append(Pytest("crash", "gcc", store, "tests/system/crash"))
-    if wants("package"):
-        jobs.append(Pytest("package", "gcc", "sqlite", "tests/system/package", INSTALLED, busy=APPLIANCES, workers=2))
     if wants("documents"):
         jobs.append(Pytest("documents", "gcc", "sqlite", "tests/system/documents"))
     if wants("hostile"):
