@@ -151,7 +151,7 @@ class Appliance:
             self._process.wait()
         self._process = None
 
-    def run(self, command, timeout=60, check=True):
+    def run(self, command, timeout=300, check=True):
         """Run a shell command in the guest. With `check` a code other than 0 is an exception.
 
         A command that takes longer than `timeout` is killed in the guest and counts as failed.
