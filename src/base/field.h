@@ -75,8 +75,8 @@ enum field_flag {
 	FIELD_MANY = 1 << 14,
 	/* a list of such values; only in what an object holds */
 	FIELD_LIST = 1 << 15,
-	FIELD_ANY = 1 << 18,    /* 0 stands for any value: volumectl shows the word */
 	FIELD_SECRET = 1 << 16, /* of an answer: wiped from the memory in which it was written */
+	FIELD_ANY = 1 << 18,    /* 0 stands for any value: volumectl shows the word */
 };
 
 struct record;

@@ -53,7 +53,7 @@ struct identity {
 
 /* A look at the files, on the thread. */
 struct look {
-	struct identity used; /* without the context */
+	struct stamp cert_stamp, key_stamp; /* of the files that are in use */
 	struct identity fresh;
 	enum { LOOK_REFUSED, LOOK_SAME, LOOK_FRESH } outcome;
 	struct err err; /* of LOOK_REFUSED */
@@ -196,8 +196,8 @@ static void look_run(void *work)
 	look->outcome = LOOK_REFUSED;
 	if (look_at_both(fresh, &look->err) < 0)
 		return;
-	if (is_same(&fresh->cert_stamp, &look->used.cert_stamp) &&
-	    is_same(&fresh->key_stamp, &look->used.key_stamp))
+	if (is_same(&fresh->cert_stamp, &look->cert_stamp) &&
+	    is_same(&fresh->key_stamp, &look->key_stamp))
 		look->outcome = LOOK_SAME;
 	else if (read_both(fresh, &look->err) == 0)
 		look->outcome = LOOK_FRESH;
@@ -217,8 +217,8 @@ static void begin_look(struct rest_tls *tls)
 {
 	struct look *look = xnew(struct look);
 
-	look->used.cert_stamp = tls->used.cert_stamp;
-	look->used.key_stamp = tls->used.key_stamp;
+	look->cert_stamp = tls->used.cert_stamp;
+	look->key_stamp = tls->used.key_stamp;
 	look->fresh.cert = xstrdup(tls->used.cert);
 	look->fresh.key = xstrdup(tls->used.key);
 	tls->looking = true;
