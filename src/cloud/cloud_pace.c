@@ -10,10 +10,12 @@
  * spread before it, the others at growing distances behind.
  *
  * The end of a job is only known to lie between two looks. A mean between them is as right as any,
- * so looks that were far apart do not make jobs appear scattered. If the first look shows that a
- * job has ended, the job may have ended long before. Then the next job is looked at a little
- * earlier, and if that one has ended, too, twice as much earlier, until a look comes before the end
- * again. So about every other job costs one look, and the rest two.
+ * so looks that were far apart do not make jobs appear scattered. The spread falls quicker than it
+ * grows: the first looks of all are seconds apart, and jobs of one length shall not be looked at in
+ * such steps for long. If the first look shows that a job has ended, the job may have ended long
+ * before. Then the next job is looked at a little earlier, and if that one has ended, too, twice as
+ * much earlier, until a look comes before the end again. So about every other job costs one look,
+ * and the rest two.
  */
 
 #include "cloud/cloud_pace.h"
@@ -85,5 +87,6 @@ void cloud_pace_learn(struct cloud_pace *pace, int64_t running_ms, int64_t ended
 	distance = distance_ms(pace, running_ms, ended_ms);
 	pace->early = 0;
 	pace->mean_ms = at_least(pace->mean_ms + share(pace, middle_ms - pace->mean_ms), 1);
-	pace->spread_ms += share(pace, distance - pace->spread_ms);
+	pace->spread_ms += distance < pace->spread_ms ? (distance - pace->spread_ms) / 2
+						      : share(pace, distance - pace->spread_ms);
 }

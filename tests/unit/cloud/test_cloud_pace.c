@@ -84,6 +84,19 @@ static void test_same_length(void **state)
 	}
 }
 
+/* A few jobs of one length are enough, although the first looks of all were seconds apart. */
+static void test_learned_soon(void **state)
+{
+	struct cloud_pace pace = { 0 };
+	int64_t late_ms = 0;
+
+	for (int job = 0; job < 4; job++)
+		watch(&pace, 12000);
+	for (int job = 0; job < 4; job++)
+		late_ms += watch(&pace, 12000).late_ms;
+	assert_in_range(late_ms / 4, 0, 250);
+}
+
 /* Lengths between 0.7 and 1.3 of 2 s: few looks, and none comes very late. */
 static void test_scattered_lengths(void **state)
 {
@@ -124,9 +137,9 @@ static void test_changed_length(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_first_job),      cmocka_unit_test(test_shortest_job),
-		cmocka_unit_test(test_same_length),    cmocka_unit_test(test_scattered_lengths),
-		cmocka_unit_test(test_changed_length),
+		cmocka_unit_test(test_first_job),         cmocka_unit_test(test_shortest_job),
+		cmocka_unit_test(test_same_length),       cmocka_unit_test(test_learned_soon),
+		cmocka_unit_test(test_scattered_lengths), cmocka_unit_test(test_changed_length),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
