@@ -80,7 +80,7 @@ struct bus *bus_open(struct loop *loop, struct core *core, const struct bus_opti
 	bus_signals_init(&bus->signals, loop, core, &bus->connection);
 	bus_calls_init(&bus->calls, core, &bus->signals);
 	bus_enumeration_init(&bus->enumeration, loop, &bus->signals.directory, &bus->connection);
-	bus_objects_init(&bus->objects, &bus->signals.directory, &bus->enumeration, &bus->calls);
+	bus_objects_init(&bus->objects, &bus->signals, &bus->enumeration, &bus->calls);
 	bus_log_control_init(&bus->log_control);
 	bus_inhibitor_init(&bus->inhibitor, core, &bus->connection);
 	bus_connection_open(&bus->connection, loop, options->address, &events, bus);

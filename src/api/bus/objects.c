@@ -32,8 +32,10 @@ static int find_object(struct bus_objects *objects, enum method_scope scope, con
 	const struct bus_object *object = NULL;
 	_cleanup_free_ char *id = NULL;
 
-	if (sd_bus_path_decode(path, scopes[scope].path, &id) > 0)
+	if (sd_bus_path_decode(path, scopes[scope].path, &id) > 0) {
+		bus_signals_settle(objects->signals, scope, id);
 		object = directory_find(objects->directory, scope, id);
+	}
 	view->values = object ? object->values : NULL;
 	*ret_found = view;
 	return object ? 1 : 0;
@@ -240,7 +242,7 @@ int bus_objects_register(struct bus_objects *objects, sd_bus *sd_bus)
 
 /* --- life --- */
 
-void bus_objects_init(struct bus_objects *objects, struct directory *directory,
+void bus_objects_init(struct bus_objects *objects, struct bus_signals *signals,
 		      struct bus_enumeration *enumeration, struct bus_calls *calls)
 {
 	static const struct bus_handlers handlers = {
@@ -251,7 +253,8 @@ void bus_objects_init(struct bus_objects *objects, struct directory *directory,
 		.interface_version = get_interface_version,
 	};
 
-	*objects = (struct bus_objects){ .directory = directory,
+	*objects = (struct bus_objects){ .signals = signals,
+					 .directory = &signals->directory,
 					 .enumeration = enumeration,
 					 .calls = calls };
 	for (enum method_scope scope = SCOPE_MANAGER; scope < SCOPE_COUNT; scope++) {

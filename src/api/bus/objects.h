@@ -18,15 +18,16 @@ struct bus_view {
 };
 
 struct bus_objects {
-	struct directory *directory;
+	struct bus_signals *signals;
+	struct directory *directory; /* of the signals */
 	struct bus_enumeration *enumeration;
 	struct bus_calls *calls;
 	struct bus_interface *interfaces[SCOPE_COUNT];
 	struct bus_view view[SCOPE_COUNT];
 };
 
-/* Shows what the directory has, all at once by the enumeration; method calls go to `calls`. */
-void bus_objects_init(struct bus_objects *objects, struct directory *directory,
+/* Shows what the signals tell, all at once by the enumeration; method calls go to `calls`. */
+void bus_objects_init(struct bus_objects *objects, struct bus_signals *signals,
 		      struct bus_enumeration *enumeration, struct bus_calls *calls);
 void bus_objects_fini(struct bus_objects *objects);
 /* On a new connection. A negative errno if the connection does not take the objects. */

@@ -7,7 +7,8 @@
  * There are two kinds. The Manager's own signals are sent one for each event. InterfacesAdded,
  * PropertiesChanged and InterfacesRemoved tell which objects there are and in which state, and not
  * their history, so an object that changes is only marked; once a turn each marked object is
- * settled, and the difference to what was told before is sent. A Manager's signal waits for no
+ * settled, and the difference to what was told before is sent; an object that a client reads is
+ * settled before. A Manager's signal waits for no
  * other turn, but all marked objects go first: what a signal tells is there already when it comes,
  * also for a client that keeps the properties of all objects and looks nowhere else.
  *
@@ -234,13 +235,21 @@ void bus_signals_name(struct bus_signals *signals, enum method_scope scope, cons
 		      const void *values)
 {
 	struct directory *directory = &signals->directory;
-	struct bus_object *object;
 
 	directory_name(directory, scope, id);
-	if (!directory_find(directory, scope, id))
+	/* Core answers a turn before it tells its listeners, and the client reads the object after
+	 * the reply. The events of an operation are its states in turn, so it does not get ahead of
+	 * them. */
+	if (scope != SCOPE_OPERATION || !directory_find(directory, scope, id))
 		directory_change(directory, scope, id, values);
 	/* The object is there before the reply, also if other objects have to wait. */
-	object = directory_dirty_at(directory, scope, id);
+	bus_signals_settle(signals, scope, id);
+}
+
+void bus_signals_settle(struct bus_signals *signals, enum method_scope scope, const char *id)
+{
+	struct bus_object *object = directory_dirty_at(&signals->directory, scope, id);
+
 	if (object)
 		settle(signals, object);
 }

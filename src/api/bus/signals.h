@@ -31,4 +31,6 @@ void bus_signals_begin(struct bus_signals *signals);
  * the scope's record, in case core does not have the object any more. */
 void bus_signals_name(struct bus_signals *signals, enum method_scope scope, const char *id,
 		      const void *values);
+/* The object is about to be read: if it has a mark, its change is told now. */
+void bus_signals_settle(struct bus_signals *signals, enum method_scope scope, const char *id);
 void bus_signals_fini(struct bus_signals *signals);

@@ -846,6 +846,82 @@ static void test_changes_of_exports(void **state)
 	assert_heard(f, "InterfacesRemoved " BUS_ROOT "\n");
 }
 
+/* The text of a property, in a message that answers Get. */
+static const char *text_of(sd_bus_message *answer)
+{
+	const char *text = NULL;
+
+	assert_answer(answer, "v");
+	assert_true(sd_bus_message_read(answer, "v", "s", &text) >= 0);
+	return text;
+}
+
+/* Core tells of a change a turn after it has answered the call that made the change. */
+static void test_an_object_that_a_reply_names_is_up_to_date(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *export = export_path(0), *volume = volume_path(0);
+	_cleanup_message_ sd_bus_message *made = NULL, *error = NULL, *found = NULL, *name = NULL;
+
+	have_volumes(f, 1);
+	have_exports(f, 1);
+	f->core.export_error = "the server is away";
+	f->core.volume_name = "another";
+	made = ask(f, NULL, NULL, "CreateExport", "sa{sv}", SAMPLE_UUID, 0);
+	assert_answer(made, "o");
+	error = ask(f, export, PROPERTIES, "Get", "ss", BUS_NAME ".Export", "Error");
+	assert_string_equal(text_of(error), "the server is away");
+	found = ask(f, NULL, NULL, "GetVolume", "s", SAMPLE_UUID);
+	assert_answer(found, "o");
+	name = ask(f, volume, PROPERTIES, "Get", "ss", BUS_NAME ".Volume", "Name");
+	assert_string_equal(text_of(name), "another");
+}
+
+struct renaming {
+	struct loop_task task;
+	struct fixture *f;
+};
+
+static void rename_volume(struct loop_task *task)
+{
+	struct renaming *renaming = container_of(task, struct renaming, task);
+
+	renaming->f->core.volume_name = "another";
+	tell(renaming->f, EVENT_VOLUME_CHANGED, SAMPLE_UUID);
+}
+
+static int keep_reply(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	sd_bus_message **reply = userdata;
+
+	*reply = sd_bus_message_ref(m);
+	return 0;
+}
+
+/* The read comes in the very turn of the change, before changed objects are told. */
+static void test_a_read_tells_the_change_first(void **state)
+{
+	struct fixture *f = *state;
+	struct renaming renaming = { .task.run = rename_volume, .f = f };
+	_cleanup_free_ char *path = volume_path(0);
+	_cleanup_free_ char *changed = xasprintf("PropertiesChanged %s\n", path);
+	_cleanup_message_ sd_bus_message *name = NULL;
+
+	have_volumes(f, 1);
+	buf_reset(&f->heard);
+	assert_true(sd_bus_call_method_async(f->client, NULL, BUS_NAME, path, PROPERTIES, "Get",
+					     keep_reply, &name, "ss", BUS_NAME ".Volume",
+					     "Name") >= 0);
+	/* The bus has passed it on when it has answered what was sent later. */
+	for (int i = 0; i < 2; i++)
+		assert_true(sd_bus_call_method(f->client, "org.freedesktop.DBus", "/",
+					       "org.freedesktop.DBus.Peer", "Ping", NULL, NULL,
+					       NULL) >= 0);
+	loop_task_queue(f->loop, &renaming.task);
+	assert_heard(f, changed);
+	assert_string_equal(text_of(name), "another");
+}
+
 /* Whoever hears of the end finds in the properties what the end has told. */
 static void test_all_properties_come_before_the_end(void **state)
 {
@@ -1006,6 +1082,8 @@ int main(void)
 		TEST(test_life_of_an_operation),
 		TEST(test_a_volume_goes_before_its_deletion_is_told),
 		TEST(test_changes_of_volumes),
+		TEST(test_an_object_that_a_reply_names_is_up_to_date),
+		TEST(test_a_read_tells_the_change_first),
 		TEST(test_all_properties_come_before_the_end),
 		TEST(test_only_the_difference_is_told),
 		TEST(test_arguments_of_signals),
