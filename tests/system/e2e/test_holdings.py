@@ -7,6 +7,7 @@ import socket
 import subprocess
 import threading
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from support.py.holdings import RESET_CONNECTIONS, THREADS_OF_A_KIND, Holdings, Process, processes_of
@@ -62,11 +63,10 @@ def test_a_client_that_has_gone(leaks):
         assert leaks(port) == []
 
 
-def test_a_process_nobody_waits_for(leaks):
+def test_a_process_nobody_waits_for(leaks, tmp_path):
     process = subprocess.Popen(["sleep", "1000"])
     assert leaks() == []
-    found = processes_of(os.getpid(), "/nowhere")
-    (child,) = (child for child in found if child.pid == process.pid)
+    (child,) = (child for child in processes_of(os.getpid(), str(tmp_path)) if child.pid == process.pid)
     assert child.runs()
     process.send_signal(signal.SIGKILL)
     eventually(lambda: not child.runs(), "it has ended")
@@ -86,26 +86,31 @@ def started_after(old):
 
 def test_an_engine_that_is_older_than_the_daemon(tmp_path):
     """It is nobody's child, and it has been seen before: by a look at a daemon of another folder."""
-    file = tmp_path / "file"
+    file, folder = tmp_path / "its-file", str(tmp_path / "its")
     file.touch()
+
+    def found(pid, folder=folder):
+        return [process.pid for process in processes_of(pid, folder)]
+
     orphan = int(subprocess.run(["sh", "-c", 'tail -f "$0" >/dev/null 2>&1 & echo $!', file],
                                 capture_output=True, text=True, check=True).stdout)
     try:
-        eventually(lambda: processes_of(os.getpid(), str(tmp_path)), "it is found")
+        eventually(lambda: Path(f"/proc/{orphan}/cmdline").read_bytes().startswith(b"tail"), "it is tail")
+        assert orphan in found(os.getpid())
         # The kernel counts its start in hundredths of a second.
         old = Process(orphan)
         eventually(lambda: started_after(old), "a process that is younger")
         with subprocess.Popen(["sleep", "1000"]) as daemon:
             try:
                 for _ in range(2):
-                    assert processes_of(daemon.pid, "/nowhere") == []
-                    assert [found.pid for found in processes_of(daemon.pid, str(tmp_path))] == [orphan]
+                    assert found(daemon.pid, str(tmp_path / "another")) == []
+                    assert found(daemon.pid) == [orphan]
             finally:
                 daemon.kill()
     finally:
         os.kill(orphan, signal.SIGKILL)
     eventually(lambda: not old.runs(), "it has ended")
-    assert processes_of(os.getpid(), str(tmp_path)) == []
+    assert orphan not in found(os.getpid())
 
 
 def test_threads(leaks):
