@@ -158,7 +158,9 @@ def test_a_job_that_does_not_end(make_world):
 
 
 def test_an_undo_that_a_restart_interrupts(world):
-    world.cloud.set_faults([{"do": "job_delay", "seconds": 3600, "command": "attachVolume"}])
+    # A disk that came before the end would be told of, and the error would tell of it, too.
+    world.cloud.set_faults([{"do": do, "seconds": 3600, "command": "attachVolume"}
+                            for do in ("job_delay", "plug_delay")])
     operation = world.daemon.attach(world.volume())
     world.await_jobs("attachVolume")
     eventually(lambda: world.daemon.operation(operation["id"]).get("step") == "await-job", "it waits")
