@@ -14,6 +14,7 @@ import threading
 
 import pytest
 from support.py.harness import config_text
+from support.py.ports import free_port
 from support.py.programs import program
 from support.py.waiting import DEADLINE, eventually
 
@@ -156,8 +157,7 @@ def test_a_bound_on_operations(world):
 
 
 def test_what_waits_for_a_restart_waits(world):
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
+    port = free_port()
     assert reload(world, http={"listen": f"127.0.0.1:{port}"}) == ([], ["http.listen"])
     # It is told again, as long as it is true.
     assert reload(world) == ([], ["http.listen"])

@@ -445,10 +445,10 @@ def test_an_engine_with_other_settings_is_replaced(start, disk):
 
 
 def test_the_port_is_taken(start, engine, disk):
+    port = free_port()
     with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", port))
         other.listen()
-        port = other.getsockname()[1]
         driver = start(engine, listen=f"127.0.0.1:{port}")
         # Also when the engine, of no use without its port, has ended.
         eventually(lambda: driver.health()["pid"] == 0 and "another program listens" in driver.health()["reason"],
