@@ -99,7 +99,7 @@ def test_a_disk_plugged_behind_our_back_is_not_claimed(world, serial):
 
 
 def test_a_disk_behind_our_back_alone_does_not_make_an_attachment(make_world):
-    world = make_world(device={"wait": "500ms"})
+    world = make_world(device={"wait": "3s"})       # within which the disk is plugged
     world.cloud.set_faults([{"do": "no_plug", "command": "attachVolume"}])
     volume = world.volume()
     operation = world.daemon.attach(volume)

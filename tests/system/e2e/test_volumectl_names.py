@@ -201,9 +201,9 @@ def test_wait_device_outlives_the_daemon(world):
 def test_wait_device_in_vain(world):
     elsewhere, = named(world, "elsewhere")
     assert world.daemon.ctl("attach", elsewhere, "--vm", OTHER_VM).returncode == 0
-    done = world.daemon.ctl("wait-device", "elsewhere", "--timeout", "300ms")
+    done = world.daemon.ctl("wait-device", "elsewhere", "--timeout", "3s")
     assert done.returncode == 18 and f"is attached to VM {OTHER_VM}" in done.stderr
-    done = world.daemon.ctl("wait-device", "no-such-volume", "--timeout", "300ms")
+    done = world.daemon.ctl("wait-device", "no-such-volume", "--timeout", "3s")
     assert done.returncode == 18 and "no-such-volume" in done.stderr
     assert world.daemon.ctl("wait-device").returncode == 2
 
@@ -224,7 +224,7 @@ def test_drain_in_vain(world):
     world.cloud.set(job_delay=3600)
     begun = world.daemon.attach(world.volume())
     world.await_jobs("attachVolume")
-    done = world.daemon.ctl("drain", "--timeout", "300ms")
+    done = world.daemon.ctl("drain", "--timeout", "3s")
     assert done.returncode == 18 and begun["id"] in done.stderr
     assert world.daemon.health()["details"]["paused"]
     assert world.daemon.ctl("drain", "a", "b").returncode == 2
