@@ -16,12 +16,13 @@
 void buf_reserve(struct buf *buf, size_t length)
 {
 	size_t need, room = buf->room ? buf->room : BUF_FIRST_ROOM;
-	bool overflow = __builtin_add_overflow(buf->length, length, &need) || need > SIZE_MAX / 4;
+	bool overflow;
 
+	if (length < buf->room - buf->length)
+		return;
+	overflow = __builtin_add_overflow(buf->length, length, &need) || need > SIZE_MAX / 4;
 	assert(!overflow);
 	need++;
-	if (need <= buf->room)
-		return;
 	while (room < need)
 		room *= 2;
 	buf->data = xrealloc(buf->data, room);
@@ -45,7 +46,9 @@ void buf_add_text(struct buf *buf, const char *text)
 
 void buf_add_char(struct buf *buf, char c)
 {
-	buf_add(buf, &c, 1);
+	buf_reserve(buf, 1);
+	buf->data[buf->length++] = c;
+	buf->data[buf->length] = '\0';
 }
 
 void buf_printf(struct buf *buf, const char *format, ...)
@@ -70,11 +73,17 @@ void buf_printf(struct buf *buf, const char *format, ...)
 	buf->length += (size_t)length;
 }
 
+void buf_cut(struct buf *buf, size_t length)
+{
+	assert(length <= buf->length);
+	buf->length = length;
+	if (buf->data)
+		buf->data[length] = '\0';
+}
+
 void buf_reset(struct buf *buf)
 {
-	buf->length = 0;
-	if (buf->data)
-		buf->data[0] = '\0';
+	buf_cut(buf, 0);
 }
 
 void buf_wipe(struct buf *buf)

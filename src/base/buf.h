@@ -22,6 +22,7 @@ void buf_add_text(struct buf *buf, const char *text);
 void buf_add_char(struct buf *buf, char c);
 void buf_printf(struct buf *buf, const char *format, ...) _printf_(2, 3);
 void buf_reset(struct buf *buf);                  /* empties, keeps the memory */
+void buf_cut(struct buf *buf, size_t length);     /* drops what follows the first bytes */
 void buf_reserve(struct buf *buf, size_t length); /* room for so much more, which moves nothing */
 void buf_wipe(struct buf *buf);                   /* clears a buffer that has held a secret */
 void buf_clear(struct buf *buf);                  /* frees; the buffer may be used again */

@@ -113,6 +113,30 @@ bool clock_is_test(void)
 	return atomic_load(&test_on);
 }
 
+struct date {
+	int year, month, day;
+};
+
+/*
+ * Without gmtime_r(), which takes a lock. A year begins in March here, so that a leap day is its
+ * last, and days are counted from such a year 400 years before the first one that has a text. The
+ * calendar repeats every 400 years, which are 146097 days.
+ */
+static struct date date_of(int64_t days_since_1970)
+{
+	int64_t days = days_since_1970 + 719468 + 146097, day = days % 146097;
+	int64_t year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
+	int month;
+
+	day -= 365 * year + year / 4 - year / 100;
+	month = (int)((5 * day + 2) / 153);
+	return (struct date){
+		.year = (int)(year + days / 146097 * 400) - 400 + (month >= 10),
+		.month = month < 10 ? month + 3 : month - 9,
+		.day = (int)(day - (153 * month + 2) / 5) + 1,
+	};
+}
+
 /* So many digits, and then the character. */
 static char *put_digits(char *out, int value, int count, char then)
 {
@@ -125,24 +149,23 @@ static char *put_digits(char *out, int value, int count, char then)
 /* Answers hold many times, so without printf(). */
 void time_format(int64_t wall_ms, char out[TIME_TEXT_SIZE])
 {
+	const int64_t day_ms = INT64_C(24) * 3600 * 1000;
 	char *end = out;
-	struct tm tm;
-	time_t seconds;
+	struct date date;
 	int ms;
 
 	wall_ms = wall_ms < TIME_MIN_MS   ? TIME_MIN_MS
 		  : wall_ms > TIME_MAX_MS ? TIME_MAX_MS
 					  : wall_ms;
-	ms = (int)(((wall_ms % 1000) + 1000) % 1000);
-	seconds = (wall_ms - ms) / 1000;
-	gmtime_r(&seconds, &tm);
-	end = put_digits(end, tm.tm_year + 1900, 4, '-');
-	end = put_digits(end, tm.tm_mon + 1, 2, '-');
-	end = put_digits(end, tm.tm_mday, 2, 'T');
-	end = put_digits(end, tm.tm_hour, 2, ':');
-	end = put_digits(end, tm.tm_min, 2, ':');
-	end = put_digits(end, tm.tm_sec, 2, '.');
-	end = put_digits(end, ms, 3, 'Z');
+	ms = (int)((wall_ms % day_ms + day_ms) % day_ms); /* of the day */
+	date = date_of((wall_ms - ms) / day_ms);
+	end = put_digits(end, date.year, 4, '-');
+	end = put_digits(end, date.month, 2, '-');
+	end = put_digits(end, date.day, 2, 'T');
+	end = put_digits(end, ms / 3600000, 2, ':');
+	end = put_digits(end, ms / 60000 % 60, 2, ':');
+	end = put_digits(end, ms / 1000 % 60, 2, '.');
+	end = put_digits(end, ms % 1000, 3, 'Z');
 	*end = '\0';
 	assert(end == out + TIME_TEXT_SIZE - 1);
 }

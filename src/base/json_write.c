@@ -100,32 +100,54 @@ static bool is_plain(char c)
 	return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
 }
 
-/* Nearly all strings hold nothing that has to be escaped. */
-static void put_plain(struct buf *out, const char *text, size_t length)
+#define EACH_BYTE(VALUE) (UINT64_C(0x0101010101010101) * (VALUE))
+
+/*
+ * The same for eight characters. A subtraction sets the highest bit of a byte that it takes below
+ * zero, and of those that come after; so the first byte that is not plain is never missed.
+ */
+static bool are_plain(uint64_t bytes)
 {
+	uint64_t below = bytes - EACH_BYTE(' ');
+	uint64_t quote = (bytes ^ EACH_BYTE('"')) - EACH_BYTE(1);
+	uint64_t slash = (bytes ^ EACH_BYTE('\\')) - EACH_BYTE(1);
+	uint64_t delete = (bytes ^ EACH_BYTE(0x7f)) - EACH_BYTE(1);
+
+	return !((bytes | below | quote | slash | delete) & EACH_BYTE(0x80));
+}
+
+/* Nearly all strings hold nothing that has to be escaped. False: this one does. */
+static bool put_plain(struct buf *out, const char *text, size_t length)
+{
+	size_t at = 0;
 	char *to;
 
 	buf_reserve(out, length + 2);
-	to = out->data + out->length;
-	to[0] = '"';
-	memcpy(to + 1, text, length);
-	to[length + 1] = '"';
-	to[length + 2] = '\0';
+	to = out->data + out->length + 1;
+	for (uint64_t bytes; at + sizeof(bytes) <= length; at += sizeof(bytes)) {
+		memcpy(&bytes, text + at, sizeof(bytes));
+		if (!are_plain(bytes))
+			return false;
+		memcpy(to + at, &bytes, sizeof(bytes));
+	}
+	for (; at < length; at++) {
+		if (!is_plain(text[at]))
+			return false;
+		to[at] = text[at];
+	}
+	to[-1] = to[length] = '"';
+	to[length + 1] = '\0';
 	out->length += length + 2;
+	return true;
 }
 
 static void put_string(struct buf *out, const char *text)
 {
-	const char *run = text, *begin = text; /* run: start of the bytes to copy unchanged */
-	size_t left;
+	const char *run = text; /* start of the bytes to copy unchanged */
+	size_t left = strlen(text);
 
-	while (is_plain(*text))
-		text++;
-	if (!*text) {
-		put_plain(out, begin, (size_t)(text - begin));
+	if (put_plain(out, text, left))
 		return;
-	}
-	left = strlen(text);
 	buf_add_char(out, '"');
 	for (;;) {
 		uint32_t code;

@@ -2,6 +2,9 @@
 /* The hand-turned clock, and times as text in both directions. */
 #include "unit.h"
 
+#include <stdio.h>
+#include <time.h>
+
 #include "base/clock.h"
 
 static void stands_still_until_turned(void **state)
@@ -34,6 +37,28 @@ static void formats(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		time_format(rows[i].ms, text);
 		assert_string_equal(text, rows[i].text);
+	}
+}
+
+/* Each day of 801 years, and of the first and last ones, as the C library has it. */
+static void knows_the_calendar(void **state)
+{
+	static const struct {
+		int64_t begin, end;
+	} spans[] = { { -719528, -719000 }, { -150000, 143000 }, { 2932000, 2932896 } };
+	char text[TIME_TEXT_SIZE], expected[64];
+	struct tm tm;
+
+	for (size_t i = 0; i < ARRAY_SIZE(spans); i++) {
+		for (int64_t day = spans[i].begin; day <= spans[i].end; day++) {
+			time_t seconds = day * 86400 + 86399;
+
+			time_format(seconds * 1000 + 7, text);
+			assert_non_null(gmtime_r(&seconds, &tm));
+			snprintf(expected, sizeof(expected), "%04d-%02d-%02dT23:59:59.007Z",
+				 (tm.tm_year + 1900) % 10000, tm.tm_mon + 1, tm.tm_mday);
+			assert_string_equal(text, expected);
+		}
 	}
 }
 
@@ -145,4 +170,5 @@ static void records_go_on_from_those_that_are_stored(void **state)
 
 RUN_TESTS(cmocka_unit_test(stands_still_until_turned), cmocka_unit_test(records_never_go_back),
 	  cmocka_unit_test(records_go_on_from_those_that_are_stored), cmocka_unit_test(formats),
-	  cmocka_unit_test(parses), cmocka_unit_test(refuses), cmocka_unit_test(there_and_back))
+	  cmocka_unit_test(knows_the_calendar), cmocka_unit_test(parses), cmocka_unit_test(refuses),
+	  cmocka_unit_test(there_and_back))

@@ -276,6 +276,26 @@ static void raw_controls_are_read_and_escaped(void **state)
 
 #define BAD "\xef\xbf\xbd"
 
+/* Wherever it stands: plain characters are looked at eight at a time. */
+static void each_character_is_escaped_if_need_be(void **state)
+{
+	for (int c = 1; c < 0x80; c++) {
+		for (size_t at = 0; at < 20; at++) {
+			_cleanup_buf_ struct buf out = BUF_NULL;
+			_cleanup_json_writer_ struct json_writer w = { .out = &out };
+			_cleanup_json_ struct json *node = NULL;
+			bool escaped = c < ' ' || c == '"' || c == '\\' || c == 0x7f;
+			char text[] = "abcdefghijklmnopqrst";
+
+			text[at] = (char)c;
+			json_put_text(&w, text);
+			assert_true(escaped == (out.length > strlen(text) + 2));
+			node = json_parse(out.data, out.length, NULL);
+			assert_string_equal(json_text(node), text);
+		}
+	}
+}
+
 static void broken_utf8_is_replaced(void **state)
 {
 	static const char text[] = "{\"\xff\":\"a\xff \xc3\",\"\xfe\":\"\xed\xa0\x80\"}";
@@ -483,6 +503,7 @@ RUN_TESTS(cmocka_unit_test(reads_and_writes_again), cmocka_unit_test(refuses_wha
 	  cmocka_unit_test(fractions_are_matched_to_their_numbers),
 	  cmocka_unit_test(a_member_can_be_taken_out), cmocka_unit_test(lookups_chain_over_nothing),
 	  cmocka_unit_test(raw_controls_are_read_and_escaped),
+	  cmocka_unit_test(each_character_is_escaped_if_need_be),
 	  cmocka_unit_test(broken_utf8_is_replaced), cmocka_unit_test(broken_utf8_is_refused),
 	  cmocka_unit_test(writes), cmocka_unit_test(doubles_survive),
 	  cmocka_unit_test(asserts_that_it_writes_json))
