@@ -104,11 +104,13 @@ static void on_devices_stirred(void *arg)
 
 /* Operations that had begun come first, so that they are at the head of their queues even if an
  * earlier release has stored them by a clock that was set back. */
-static void load_operations(struct core *core, const struct store_loaded *loaded, bool pending)
+static void load_operations(struct core *core, struct store_loaded *loaded, bool pending)
 {
 	for (size_t i = 0; i < loaded->operation_count; i++) {
-		if ((loaded->operations[i].status == OPERATION_PENDING) == pending)
-			operation_load(core->engine, &loaded->operations[i]);
+		struct operation_record *record = &loaded->operations[i];
+
+		if (record->id && (record->status == OPERATION_PENDING) == pending)
+			operation_load(core->engine, record);
 	}
 }
 
@@ -298,10 +300,15 @@ void core_watch_health(struct core *core, bool is_wanted)
 bool core_volume(struct core *core, const char *volume_id, struct volume_record *out)
 {
 	const struct volume *volume = volume_find(core->model, volume_id);
+	struct volume_texts texts = { 0 };
+	struct volume_record shown;
 
-	if (volume)
-		volume_to_record(core->model, volume, out);
-	return volume != NULL;
+	if (!volume)
+		return false;
+	volume_show(core->model, volume, &texts, &shown);
+	record_copy(&volume_record, out, &shown);
+	volume_texts_clear(&texts);
+	return true;
 }
 
 const char *core_volume_vm(struct core *core, const char *volume_id)

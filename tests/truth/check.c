@@ -84,14 +84,14 @@ void check_shown(struct sim *sim)
 	if (!sim->core)
 		return;
 	for (mapping = mapping_first(sim->core->model); mapping; mapping = mapping_next(mapping)) {
-		struct mapping_record shown = { 0 };
+		struct mapping_record own = { 0 };
+		const struct mapping_record *shown = mapping_show(sim->core->model, mapping, &own);
 
-		mapping_to_record(sim->core->model, mapping, &shown);
-		judge_mapping(sim, "mapping", &shown);
-		check_volume_shown(sim, &shown);
-		if (sim_volume(sim, shown.volume_id))
-			is_mapped[sim_number(sim_volume(sim, shown.volume_id))] = true;
-		record_clear(&mapping_record, &shown);
+		judge_mapping(sim, "mapping", shown);
+		check_volume_shown(sim, shown);
+		if (sim_volume(sim, shown->volume_id))
+			is_mapped[sim_number(sim_volume(sim, shown->volume_id))] = true;
+		record_clear(&mapping_record, &own);
 	}
 	/* A volume that comes back under the same name may have another disk. */
 	for (size_t i = 0; i <= VOLUMES_MAX; i++)
@@ -296,7 +296,8 @@ static bool size_differs(const struct sim *sim, const struct fake_volume *volume
 static void check_volume(struct sim *sim, const struct fake_volume *volume)
 {
 	const struct mapping *mapping = mapping_find(sim->core->model, volume->id);
-	struct mapping_record shown = { 0 };
+	struct mapping_record own = { 0 };
+	const struct mapping_record *shown;
 	char path[32];
 
 	/* What others did is found and followed, where disks say who they are. */
@@ -308,23 +309,23 @@ static void check_volume(struct sim *sim, const struct fake_volume *volume)
 				 volume->id, volume->vm_id);
 		return;
 	}
-	mapping_to_record(sim->core->model, mapping, &shown);
+	shown = mapping_show(sim->core->model, mapping, &own);
 	snprintf(path, sizeof(path), "/dev/%s", volume->disk);
-	if (volume->gone || !streq(shown.vm_id, volume->vm_id))
+	if (volume->gone || !streq(shown->vm_id, volume->vm_id))
 		sim_fail(sim, "volume %s is mapped to VM %s, but attached to VM \"%s\"", volume->id,
-			 shown.vm_id, volume->vm_id);
+			 shown->vm_id, volume->vm_id);
 	else if (streq(volume->vm_id, APPLIANCE) && volume->disk[0] &&
-		 !streq(shown.device_path, path) &&
+		 !streq(shown->device_path, path) &&
 		 !(sim->rebooted && volume->serial == SERIAL_NONE))
 		sim_fail(sim, "volume %s is %s, but mapped to %s", volume->id, path,
-			 shown.device_path);
+			 shown->device_path);
 	else if (streq(volume->vm_id, APPLIANCE) && volume->disk[0] &&
-		 streq(shown.device_path, path) &&
-		 shown.size != sim->kernel.disks[disk_index(volume->disk)].size)
+		 streq(shown->device_path, path) &&
+		 shown->size != sim->kernel.disks[disk_index(volume->disk)].size)
 		sim_fail(sim, "volume %s has %" PRIu64 " bytes as %s, but is mapped with %" PRIu64,
 			 volume->id, sim->kernel.disks[disk_index(volume->disk)].size, path,
-			 shown.size);
-	record_clear(&mapping_record, &shown);
+			 shown->size);
+	record_clear(&mapping_record, &own);
 }
 
 /* One call makes at most one volume; what it could not take back it has reported. */

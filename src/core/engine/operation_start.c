@@ -160,12 +160,15 @@ static bool may_have_job(const struct operation *operation)
 	return record->undoing ? step->undo_vm_turn : step->vm_turn && operation->step > 0;
 }
 
-void operation_load(struct engine *engine, const struct operation_record *record)
+void operation_load(struct engine *engine, struct operation_record *taken)
 {
 	struct operation *operation = operation_new(engine);
-	struct err err = { 0 };
+	const struct operation_record *record = &operation->record;
+	struct err err;
 
-	record_copy(&operation_record, &operation->record, record);
+	err_clear(&err);
+	operation->record = *taken;
+	*taken = (struct operation_record){ 0 };
 	operation->owner = operation_owner(record->caller);
 	operation->kind = operation_kind_of(engine, record);
 	operation_add(operation);

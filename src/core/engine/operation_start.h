@@ -34,9 +34,9 @@ struct operation_asker *operation_start(struct engine *engine, const struct oper
 /* An operation that is never begun, for questions about it: it stands in no registry, queue or
  * store, and no verb may be said of it. To be freed with operation_free(). */
 struct operation *operation_imagine(struct engine *engine, const struct operation_order *order);
-/* Puts a stored, unfinished operation into its queues. The operation stands still until
- * operations_go_on(). */
-void operation_load(struct engine *engine, const struct operation_record *record);
+/* Puts a stored, unfinished operation into its queues, and takes the record's texts. The operation
+ * stands still until operations_go_on(). */
+void operation_load(struct engine *engine, struct operation_record *taken);
 /* All loaded operations go on where they stood. */
 void operations_go_on(struct engine *engine);
 /* The leftovers that this ended operation could not undo are gone, so the operation needs no

@@ -15,11 +15,10 @@
 
 static void answer_mapping(struct call *call, const struct mapping *mapping)
 {
-	struct mapping_record record = { 0 };
+	struct mapping_record own = { 0 };
 
-	mapping_to_record(call->calls->model, mapping, &record);
-	call_answer(call, &record);
-	record_clear(&mapping_record, &record);
+	call_answer(call, mapping_show(call->calls->model, mapping, &own));
+	record_clear(&mapping_record, &own);
 }
 
 void volume_device(struct call *call)
@@ -48,7 +47,7 @@ void mapping_list(struct call *call)
 	size_t count = 0, limit = args->limit > 0 ? (size_t)args->limit : SIZE_MAX;
 	_cleanup_free_ const struct mapping **found =
 		xcalloc(mapping_count(model) + 1, sizeof(*found));
-	struct mapping_record *records;
+	struct mapping_record *records, *own;
 	const char *cursor = NULL;
 
 	for (const struct mapping *mapping = mapping_first(model); mapping;
@@ -62,11 +61,13 @@ void mapping_list(struct call *call)
 		cursor = found[count - 1]->record.volume_id;
 	}
 	records = xcalloc(count + 1, sizeof(*records));
+	own = xcalloc(count + 1, sizeof(*own));
 	for (size_t i = 0; i < count; i++)
-		mapping_to_record(model, found[i], &records[i]);
+		records[i] = *mapping_show(model, found[i], &own[i]);
 	call_answer_many(call, records, count, cursor);
 	for (size_t i = 0; i < count; i++)
-		record_clear(&mapping_record, &records[i]);
+		record_clear(&mapping_record, &own[i]);
+	free(own);
 	free(records);
 }
 

@@ -263,6 +263,7 @@ static void answer_volumes(struct call *call, const struct choice *choice)
 	_cleanup_free_ char *cursor = NULL;
 	struct volume_list_health list;
 	struct volume_record *records;
+	struct volume_texts *texts;
 	struct volume *volume;
 
 	for (volume = volume_first(calls->model); volume; volume = volume_next(volume)) {
@@ -275,8 +276,9 @@ static void answer_volumes(struct call *call, const struct choice *choice)
 		cursor = xstrdup(found[count - 1]->id);
 	}
 	records = xcalloc(count + 1, sizeof(*records));
+	texts = xcalloc(count + 1, sizeof(*texts));
 	for (size_t i = 0; i < count; i++)
-		volume_to_record(calls->model, found[i], &records[i]);
+		volume_show(calls->model, found[i], &texts[i], &records[i]);
 	reconciler_list_health(calls->reconciler, &list);
 	call_answer_as(call, &(struct answer){
 				     .record = &volume_record,
@@ -286,7 +288,8 @@ static void answer_volumes(struct call *call, const struct choice *choice)
 				     .listed_ms = list.known_since_ms,
 			     });
 	for (size_t i = 0; i < count; i++)
-		record_clear(&volume_record, &records[i]);
+		volume_texts_clear(&texts[i]);
+	free(texts);
 	free(records);
 }
 
@@ -333,11 +336,12 @@ void vm_volumes(struct call *call)
 
 static void answer_volume(struct call *call, const struct volume *volume)
 {
-	struct volume_record record = { 0 };
+	struct volume_texts texts = { 0 };
+	struct volume_record record;
 
-	volume_to_record(call->calls->model, volume, &record);
+	volume_show(call->calls->model, volume, &texts, &record);
 	call_answer(call, &record);
-	record_clear(&volume_record, &record);
+	volume_texts_clear(&texts);
 }
 
 static void on_volume_listed(void *arg, const struct cloud_result *result)

@@ -214,12 +214,14 @@ void mapping_describe(struct model *model, struct mapping_record *record,
 	str_set(&record->boot_id, model->env->boot_id);
 }
 
-void mapping_to_record(struct model *model, const struct mapping *mapping,
-		       struct mapping_record *out)
+const struct mapping_record *mapping_show(struct model *model, const struct mapping *mapping,
+					  struct mapping_record *own)
 {
-	record_copy(&mapping_record, out, &mapping->record);
-	if (env_is_appliance(model->env, out->vm_id))
-		mapping_describe(model, out, mapping_device(model, mapping));
+	if (!env_is_appliance(model->env, mapping->record.vm_id))
+		return &mapping->record;
+	record_copy(&mapping_record, own, &mapping->record);
+	mapping_describe(model, own, mapping_device(model, mapping));
+	return own;
 }
 
 bool mapping_is_up_to_date(struct model *model, const struct mapping_record *record,
@@ -246,38 +248,41 @@ static bool same_disk_as_before(const struct mapping *mapping, const struct mapp
 	       streq(mapping->record.linux_state, record->linux_state);
 }
 
-static struct mapping *assign(struct model *model, const struct mapping_record *record)
+/* The record's texts become the model's. */
+static struct mapping *assign(struct model *model, struct mapping_record *taken)
 {
-	struct mapping *mapping = mapping_find(model, record->volume_id);
+	struct mapping *mapping = mapping_find(model, taken->volume_id);
 
 	if (mapping)
 		HASH_DEL(model->mappings, mapping);
 	else
 		mapping = xnew(struct mapping);
-	record_copy(&mapping_record, &mapping->record, record);
+	record_clear(&mapping_record, &mapping->record);
+	mapping->record = *taken;
+	*taken = (struct mapping_record){ 0 };
 	HASH_ADD_KEYPTR(hh, model->mappings, mapping->record.volume_id,
 			strlen(mapping->record.volume_id), mapping);
 	return mapping;
 }
 
-void mapping_load(struct model *model, const struct mapping_record *record)
+void mapping_load(struct model *model, struct mapping_record *taken)
 {
-	assign(model, record);
+	assign(model, taken);
 }
 
 void mapping_put(struct model *model, const struct mapping_record *record)
 {
 	const struct mapping *mapping = mapping_find(model, record->volume_id);
 	bool disk_changed = !mapping || !same_disk_as_before(mapping, record);
-	struct mapping_record shown = { 0 };
+	struct mapping_record copy = { 0 }, shown = { 0 };
 
-	mapping = assign(model, record);
+	record_copy(&mapping_record, &copy, record);
+	mapping = assign(model, &copy);
 	if (disk_changed)
 		notice_tell_volume(model, NOTICE_DISK_CHANGED, mapping->record.volume_id);
 	volume_touch(model, mapping->record.volume_id);
 	/* The name may have changed hands while the store was busy. */
-	mapping_to_record(model, mapping, &shown);
-	events_mapping(model, EVENT_MAPPING_CHANGED, &shown);
+	events_mapping(model, EVENT_MAPPING_CHANGED, mapping_show(model, mapping, &shown));
 	record_clear(&mapping_record, &shown);
 }
 

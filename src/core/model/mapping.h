@@ -36,9 +36,12 @@ const struct device *mapping_device(struct model *model, const struct mapping *m
 void device_to_record(struct model *model, const struct device *device, struct device_record *out);
 /* The device is this volume, which has a stable name or none. */
 void device_note_volume(struct model *model, const char *volume_id, struct device_record *out);
-/* The mapping for clients: an address is given only if the disk is there at this moment. */
-void mapping_to_record(struct model *model, const struct mapping *mapping,
-		       struct mapping_record *out);
+/*
+ * The mapping for clients: an address is given only if the disk is there at this moment. The record
+ * is the model's, or own, which is zeroed and which the caller clears.
+ */
+const struct mapping_record *mapping_show(struct model *model, const struct mapping *mapping,
+					  struct mapping_record *own);
 /* A new mapping of a volume to a VM, without its place; the caller clears it. */
 void mapping_make(struct model *model, const char *volume_id, const char *vm_id,
 		  struct mapping_record *out);
@@ -50,9 +53,9 @@ void mapping_describe(struct model *model, struct mapping_record *record,
 /* The record agrees with the kernel, and with the present name of the volume's device. */
 bool mapping_is_up_to_date(struct model *model, const struct mapping_record *record,
 			   const struct device *device);
-/* Puts the store's record into the model, without an event: after a start all listeners read
- * everything anew. */
-void mapping_load(struct model *model, const struct mapping_record *record);
+/* Puts the store's record into the model, which takes its texts, without an event: after a start
+ * all listeners read everything anew. */
+void mapping_load(struct model *model, struct mapping_record *taken);
 /* After the commit: puts the record into the model, and queues its event. */
 void mapping_put(struct model *model, const struct mapping_record *record);
 void mapping_remove(struct model *model, const char *volume_id);

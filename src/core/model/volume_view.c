@@ -59,28 +59,37 @@ static char *linux_json(const struct mapping_record *record, const struct export
 	return buf_take(&out);
 }
 
-void volume_to_record(struct model *model, const struct volume *volume, struct volume_record *out)
+void volume_texts_clear(struct volume_texts *texts)
 {
+	record_clear(&mapping_record, &texts->mapping);
+	freep(&texts->linux_data);
+	freep(&texts->last_operation);
+}
+
+void volume_show(struct model *model, const struct volume *volume, struct volume_texts *texts,
+		 struct volume_record *out)
+{
+	static char nothing[] = "{}";
 	const struct mapping *mapping = mapping_find(model, volume->id);
-	struct mapping_record shown = { 0 };
+	const struct mapping_record *shown =
+		mapping ? mapping_show(model, mapping, &texts->mapping) : &texts->mapping;
 
 	if (mapping)
-		mapping_to_record(model, mapping, &shown);
-	str_set(&out->volume_id, volume->id);
-	str_set(&out->name, volume->cloud.name);
-	str_set(&out->vm_id, volume->cloud.vm_id);
-	str_set(&out->device_path, shown.device_path);
-	str_set(&out->linux_state, shown.linux_state);
-	str_set(&out->state, volume->cloud.state);
-	str_set(&out->type, volume->cloud.type);
-	str_set(&out->zone_id, volume->cloud.zone_id);
-	str_set(&out->cloudstack_data, str_or(volume->cloud.raw, "{}"));
-	out->size = volume->cloud.size;
-	out->attached_at = shown.attached_at;
-	free(out->linux_data);
-	out->linux_data =
-		mapping ? linux_json(&shown, export_find(model, volume->id)) : xstrdup("{}");
-	free(out->last_operation);
-	out->last_operation = last_operation_json(volume);
-	record_clear(&mapping_record, &shown);
+		texts->linux_data = linux_json(shown, export_find(model, volume->id));
+	texts->last_operation = last_operation_json(volume);
+	*out = (struct volume_record){
+		.volume_id = volume->id,
+		.name = volume->cloud.name,
+		.vm_id = volume->cloud.vm_id,
+		.device_path = shown->device_path,
+		.linux_state = shown->linux_state,
+		.state = volume->cloud.state,
+		.size = volume->cloud.size,
+		.type = volume->cloud.type,
+		.attached_at = shown->attached_at,
+		.zone_id = volume->cloud.zone_id,
+		.cloudstack_data = volume->cloud.raw ? volume->cloud.raw : nothing,
+		.linux_data = mapping ? texts->linux_data : nothing,
+		.last_operation = texts->last_operation,
+	};
 }

@@ -5,5 +5,17 @@
 
 #include "core/model/volume.h"
 
-/* Fills an initialised record; the caller clears it. */
-void volume_to_record(struct model *model, const struct volume *volume, struct volume_record *out);
+/* Texts of a volume's record that the model does not have. */
+struct volume_texts {
+	struct mapping_record mapping;
+	char *linux_data;
+	char *last_operation;
+};
+void volume_texts_clear(struct volume_texts *texts);
+
+/*
+ * All other texts of the record are the model's, and the record is never cleared: it is made for
+ * one answer. texts is zeroed, and the caller clears it.
+ */
+void volume_show(struct model *model, const struct volume *volume, struct volume_texts *texts,
+		 struct volume_record *out);
