@@ -536,13 +536,18 @@ static struct bufferevent *on_accept_tls(struct event_base *base, void *arg)
 
 /* ---- requests ---- */
 
+static struct connection *connection_with(const struct connections *all, int fd)
+{
+	return fd >= 0 && (size_t)fd < all->by_fd_size ? all->by_fd[fd] : NULL;
+}
+
 /* NULL if the client has gone. */
 static struct connection *connection_of(const struct connections *all, struct evhttp_request *http)
 {
 	struct evhttp_connection *evcon = evhttp_request_get_connection(http);
 	int fd = evcon ? bufferevent_getfd(evhttp_connection_get_bufferevent(evcon)) : -1;
 
-	return fd >= 0 && (size_t)fd < all->by_fd_size ? all->by_fd[fd] : NULL;
+	return connection_with(all, fd);
 }
 
 /* evhttp looks at the header Connection when it has sent the answer. */
@@ -651,6 +656,27 @@ void connections_answer(struct connections *all, struct evhttp_request *http)
 	drop_request(connection, http);
 	connection->closed = NULL;
 	enter(connection, CONNECTION_ANSWERS);
+}
+
+/*
+ * libevent would first wait for room in the socket, for two changes of the epoll set and a turn of
+ * the loop, and nearly every socket has room. If this one has none, or fails, libevent goes on.
+ */
+void connections_push(struct connections *all, int fd)
+{
+	struct connection *connection = connection_with(all, fd);
+	struct evbuffer *output;
+
+	if (!connection || connection->state != CONNECTION_ANSWERS ||
+	    stream_is_encrypted(connection->stream))
+		return;
+	output = bufferevent_get_output(connection->stream);
+	evbuffer_unfreeze(output, 1);
+	(void)evbuffer_write_atmost(output, fd, TURN_BYTES);
+	evbuffer_freeze(output, 1);
+	/* evhttp goes on with the next request, or ends the connection */
+	if (evbuffer_get_length(output) == 0)
+		bufferevent_trigger(connection->stream, EV_WRITE, 0);
 }
 
 const struct err *connections_refusal(struct connections *all, struct evhttp_request *http)

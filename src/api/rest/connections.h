@@ -83,6 +83,11 @@ void connections_stream(struct connections *all, struct evhttp_request *http,
  * request are dropped. */
 void connections_answer(struct connections *all, struct evhttp_request *http);
 /*
+ * evhttp has the answer of the connection with this descriptor (-1: it is gone): what its socket
+ * takes is sent at once. Not inside callbacks of the connection, which may end with its answer.
+ */
+void connections_push(struct connections *all, int fd);
+/*
  * The answer was given to evhttp without its end: it is the last one, and the request belongs to
  * its connection, which ends when the client has read the answer.
  */

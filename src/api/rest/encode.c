@@ -92,11 +92,25 @@ static const char *reason_phrase(int status)
 	}
 }
 
+/* evhttp would make one for each answer. */
+static void add_date(struct rest_encoder *encoder, struct evhttp_request *http)
+{
+	time_t now_s = (time_t)(clock_wall_ms() / 1000);
+	struct tm tm;
+
+	if (!encoder->date[0] || encoder->date_s != now_s) {
+		encoder->date_s = now_s;
+		evutil_date_rfc1123(encoder->date, sizeof(encoder->date), gmtime_r(&now_s, &tm));
+	}
+	add_header(http, "Date", encoder->date);
+}
+
 static void add_headers(struct rest_encoder *encoder, struct evhttp_request *http, bool is_last)
 {
 	char length[24];
 
 	connections_answer(encoder->connections, http);
+	add_date(encoder, http);
 	add_header(http, "Cache-Control", "no-store");
 	if (encoder->closing || is_last)
 		add_header(http, "Connection", "close");

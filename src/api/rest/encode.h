@@ -15,6 +15,8 @@ struct rest_encoder {
 	struct buf body; /* a reply being written; kept for its memory, and cleared by its owner */
 	bool is_secret;  /* the body has a secret */
 	bool closing;    /* replies carry Connection: close */
+	char date[40];   /* the header of this second */
+	int64_t date_s;
 };
 
 void rest_reply_error(struct rest_encoder *encoder, struct evhttp_request *http,

@@ -135,7 +135,7 @@ static void begin_drain(struct framing *framing, const struct request_head *head
 
 static void finish_head(struct framing *framing, struct buf *passed)
 {
-	_cleanup_buf_ struct buf checked = BUF_NULL;
+	size_t before = passed->length;
 	struct request_head head;
 	struct err err;
 
@@ -145,12 +145,13 @@ static void finish_head(struct framing *framing, struct buf *passed)
 	}
 	err_clear(&err);
 	if (request_head_check(framing->held.data, framing->line, framing->is_encrypted, &head,
-			       &checked, &err) < 0) {
+			       passed, &err) < 0) {
+		buf_cut(passed, before);
 		refuse_head(framing, head.is_head, &err, passed);
 	} else if (head.length > BODY_MAX) {
+		buf_cut(passed, before);
 		begin_drain(framing, &head, passed);
 	} else {
-		buf_add(passed, checked.data, checked.length);
 		begin_body(framing, &head);
 	}
 }

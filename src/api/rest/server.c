@@ -143,9 +143,11 @@ static void on_answer(void *arg, const struct answer *answer)
 	const struct method *method = request->method;
 	struct rest *rest = request->rest;
 	bool gzip = request->gzip;
+	int fd = fd_of(http);
 
 	request_end(request);
 	rest_reply_answer(&rest->encoder, http, method, answer, gzip);
+	connections_push(rest->connections, fd);
 }
 
 static void on_client_left(void *item, bool is_reset)
