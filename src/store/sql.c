@@ -158,17 +158,19 @@ void sql_add_columns(struct buf *sql, const struct record *record, char quote)
 		buf_printf(sql, "%s%c%s%c", i ? ", " : "", quote, record->fields[i].name, quote);
 }
 
+/* @ stands for the table. */
 static const char *const clauses[] = {
-	[SQL_BY_ID] = " AND id = ?",
-	[SQL_BY_TYPE] = " AND type = ?",
-	[SQL_BY_STATUS] = " AND status = ?",
-	[SQL_BY_VOLUME] = " AND volume_id = ?",
-	[SQL_BY_VM] = " AND vm_id = ?",
-	[SQL_BY_SINCE] = " AND created_at >= ?",
-	[SQL_BY_UNTIL] = " AND created_at < ?",
-	[SQL_BY_ENDED] = " AND completed_at < ?",
-	[SQL_BY_ATTENTION] = " AND needs_attention = ?",
-	[SQL_BY_REQUEST] = " AND request_id = ?",
+	[SQL_BY_ID] = " AND @id = ?",
+	[SQL_BY_TYPE] = " AND @type = ?",
+	[SQL_BY_STATUS] = " AND @status = ?",
+	[SQL_BY_COMPLETED] = " AND @status = ?",
+	[SQL_BY_VOLUME] = " AND @volume_id = ?",
+	[SQL_BY_VM] = " AND @vm_id = ?",
+	[SQL_BY_SINCE] = " AND @created_at >= ?",
+	[SQL_BY_UNTIL] = " AND @created_at < ?",
+	[SQL_BY_ENDED] = " AND @completed_at < ?",
+	[SQL_BY_ATTENTION] = " AND @needs_attention = ?",
+	[SQL_BY_REQUEST] = " AND @request_id = ?",
 	[SQL_BY_BEFORE] = NULL, /* the dialect's */
 };
 _Static_assert(ARRAY_SIZE(clauses) == SQL_CLAUSE_COUNT, "each clause has its text");
@@ -187,7 +189,8 @@ unsigned sql_clauses_of(const struct store_read *read)
 	const bool given[] = {
 		[SQL_BY_ID] = read->id != NULL,
 		[SQL_BY_TYPE] = filter->type >= 0,
-		[SQL_BY_STATUS] = filter->status >= 0,
+		[SQL_BY_STATUS] = filter->status >= 0 && filter->status != OPERATION_COMPLETED,
+		[SQL_BY_COMPLETED] = filter->status == OPERATION_COMPLETED,
 		[SQL_BY_VOLUME] = filter->volume_id != NULL,
 		[SQL_BY_VM] = filter->vm_id != NULL,
 		[SQL_BY_SINCE] = filter->since_ms != 0,
@@ -217,6 +220,7 @@ static void set_clause_value(enum sql_clause clause, const struct store_read *re
 		set_text(out, operation_type_names[filter->type]);
 		return;
 	case SQL_BY_STATUS:
+	case SQL_BY_COMPLETED:
 		set_text(out, operation_status_names[filter->status]);
 		return;
 	case SQL_BY_VOLUME:
@@ -268,17 +272,83 @@ unsigned sql_values_of_list(const struct store_read *read, unsigned mask,
 	return count;
 }
 
+/*
+ * The clauses whose column has an index with created_at and id behind it, those first that fewer
+ * operations fit.
+ */
+static const enum sql_clause indexed[] = { SQL_BY_VOLUME, SQL_BY_VM, SQL_BY_STATUS, SQL_BY_TYPE,
+					   SQL_BY_COMPLETED };
+/* All of their columns are in each of these indexes. */
+#define IN_EACH_INDEX (1U << SQL_BY_SINCE | 1U << SQL_BY_UNTIL | 1U << SQL_BY_BEFORE)
+
+/*
+ * The table of each clause: the first one, or that of an index of its own. Returns their number; 1:
+ * no indexes are joined, and the table has no other name.
+ */
+static unsigned choose_tables(unsigned mask, const char *tables[SQL_CLAUSE_COUNT])
+{
+	static const char *const names[ARRAY_SIZE(indexed)] = { "o0.", "o1.", "o2.", "o3.", "o4." };
+	unsigned left = mask & ~IN_EACH_INDEX, count = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(indexed); i++)
+		left &= ~(1U << indexed[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(indexed) && !left; i++)
+		count += (mask >> indexed[i]) & 1;
+	for (size_t i = 0; i < SQL_CLAUSE_COUNT; i++)
+		tables[i] = count > 1 ? names[0] : "";
+	if (count < 2)
+		return 1;
+	count = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(indexed); i++) {
+		if (mask & 1U << indexed[i])
+			tables[indexed[i]] = names[count++];
+	}
+	return count;
+}
+
+static void add_clause(struct buf *sql, const char *text, const char *table)
+{
+	for (; *text; text++) {
+		if (*text == '@')
+			buf_add_text(sql, table);
+		else
+			buf_add_char(sql, *text);
+	}
+}
+
+static void add_joins(struct buf *sql, unsigned count, const struct sql_dialect *dialect)
+{
+	buf_add_text(sql, " JOIN (SELECT o0.id FROM volume_operations AS o0");
+	for (unsigned i = 1; i < count; i++)
+		buf_printf(sql, " %s volume_operations AS o%u%s", dialect->join, i,
+			   dialect->by_index);
+	buf_add_text(sql, " WHERE TRUE");
+	for (unsigned i = 1; i < count; i++)
+		buf_printf(sql, " AND o%u.created_at %s o0.created_at AND %so%u.id = o0.id", i,
+			   dialect->same, dialect->id, i);
+}
+
 void sql_add_clauses(struct buf *sql, unsigned mask, const struct sql_dialect *dialect)
 {
-	buf_add_text(sql, " WHERE TRUE");
+	const char *tables[SQL_CLAUSE_COUNT];
+	unsigned count = choose_tables(mask, tables);
+
+	if (count > 1)
+		add_joins(sql, count, dialect);
+	else
+		buf_add_text(sql, " WHERE TRUE");
 	for (unsigned i = 0; i < SQL_CLAUSE_COUNT; i++) {
 		if (!(mask & 1U << i))
 			continue;
-		buf_add_text(sql, i == SQL_BY_BEFORE ? dialect->before : clauses[i]);
-		if (dialect->exactly && texts[i])
-			buf_printf(sql, "%s %s", clauses[i], dialect->exactly);
+		add_clause(sql, i == SQL_BY_BEFORE ? dialect->before : clauses[i], tables[i]);
+		if (!dialect->exactly || !texts[i])
+			continue;
+		add_clause(sql, clauses[i], tables[i]);
+		buf_printf(sql, " %s", dialect->exactly);
 	}
-	buf_add_text(sql, " ORDER BY created_at DESC, id DESC LIMIT ?");
+	add_clause(sql, " ORDER BY @created_at DESC, @id DESC LIMIT ?", tables[SQL_BY_BEFORE]);
+	if (count > 1)
+		buf_add_text(sql, ") AS page USING (id) ORDER BY created_at DESC, id DESC");
 }
 
 void sql_add_history(struct buf *sql, const struct store_read *read,

@@ -43,7 +43,8 @@ void sql_add_columns(struct buf *sql, const struct record *record, char quote);
 enum sql_clause {
 	SQL_BY_ID,
 	SQL_BY_TYPE,
-	SQL_BY_STATUS,
+	SQL_BY_STATUS,    /* of few operations, */
+	SQL_BY_COMPLETED, /* and the one of most */
 	SQL_BY_VOLUME,
 	SQL_BY_VM,
 	SQL_BY_SINCE,
@@ -58,8 +59,8 @@ unsigned sql_clauses_of(const struct store_read *read);
 /* The parts of a list in which the dialects differ. */
 struct sql_dialect {
 	/*
-	 * The form of (created_at, id) < (?, ?) that finds this place in an index. Its parameters
-	 * are the time, as often as `times` says, and then the id.
+	 * The form of (created_at, id) < (?, ?) that finds this place in an index, with @ before
+	 * each column. Its parameters are the time, as often as `times` says, and then the id.
 	 */
 	const char *before;
 	unsigned times;
@@ -68,12 +69,24 @@ struct sql_dialect {
 	 * comparison, which finds the rows in an index, ignores them. NULL: the first heeds them.
 	 */
 	const char *exactly;
+	/*
+	 * Between tables that are joined in this order, behind the second one, and before its id:
+	 * its rows are found in the index of the column that narrows the list, and not by their
+	 * key. And between two values of which both may be NULL.
+	 */
+	const char *join, *by_index, *id, *same;
 	/* the mean of the milliseconds from created_at to completed_at, as a whole number */
 	const char *mean;
 };
 #define SQL_TIMES_MAX 2
 #define SQL_TEXTS_MAX 4
-/* " WHERE TRUE AND id = ? … ORDER BY created_at DESC, id DESC LIMIT ?" */
+/*
+ * " WHERE TRUE AND id = ? … ORDER BY created_at DESC, id DESC LIMIT ?", behind the table's name.
+ *
+ * Several columns with an index each: the entries of one index are walked in the order of the list,
+ * and looked up in the others, which have the same order. So only the rows of the page are read,
+ * and not each row of the one index, of which each may lie on a page of its own.
+ */
 void sql_add_clauses(struct buf *sql, unsigned mask, const struct sql_dialect *dialect);
 /*
  * Lists the parameters of that text in their order and returns their number. A parameter may point

@@ -341,8 +341,12 @@ static void add_select(struct buf *sql, enum store_table table)
 
 /* Two ranges of an index: the server makes no range from a row comparison. */
 static const struct sql_dialect dialect = {
-	.before = " AND (created_at < ? OR (created_at = ? AND id < ?))",
+	.before = " AND (@created_at < ? OR (@created_at = ? AND @id < ?))",
 	.times = 2,
+	.join = "STRAIGHT_JOIN",
+	.by_index = " IGNORE INDEX (PRIMARY, volume_operations_created_at)",
+	.id = "",
+	.same = "<=>",
 	.exactly = "COLLATE utf8mb4_nopad_bin",
 	.mean = "CAST(ROUND(AVG(GREATEST(0, TIMESTAMPDIFF(MICROSECOND, created_at, completed_at))) / 1000) "
 		"AS SIGNED)",

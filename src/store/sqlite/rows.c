@@ -113,8 +113,12 @@ static void add_select(struct buf *sql, enum store_table table)
 }
 
 static const struct sql_dialect dialect = {
-	.before = " AND (created_at, id) < (?, ?)",
+	.before = " AND (@created_at, @id) < (?, ?)",
 	.times = 1,
+	.join = "CROSS JOIN",
+	.by_index = "",
+	.id = "+", /* an expression, for which no index is looked for */
+	.same = "IS",
 	.mean = "CAST(ROUND(AVG(MAX(0, (JULIANDAY(completed_at) - JULIANDAY(created_at)) * 86400000))) "
 		"AS INTEGER)",
 };

@@ -119,6 +119,7 @@ static void filters_narrow_lists(void **state)
 	struct fixture *f = *state;
 	struct store_batch *batch = store_batch_new("op-x");
 	struct operation_record timeless = { 0 };
+	struct store_operation_filter filter = LIST_ANY;
 
 	put_listed(f);
 	ASSERT_FILTER(f, "3210", .type = OPERATION_DETACH, .status = -1);
@@ -138,7 +139,10 @@ static void filters_narrow_lists(void **state)
 	assert_ok(fixture_commit(f, batch));
 	ASSERT_FILTER(f, "3210", .type = -1, .status = -1, .until_ms = 1004);
 	ASSERT_FILTER(f, "x", .type = -1, .status = -1, .volume_id = "v3");
+	ASSERT_FILTER(f, "x", .type = -1, .status = OPERATION_PENDING, .volume_id = "v3");
 	ASSERT_FILTER(f, "975", .type = OPERATION_ATTACH, .status = OPERATION_COMPLETED);
+	ASSERT_FILTER(f, "952", .type = -1, .status = -1, .volume_id = "v2", .vm_id = VM_A);
+	ASSERT_FILTER(f, "", .type = -1, .status = -1, .volume_id = "v2", .vm_id = VM_A " ");
 	/* All at once, and again, with other values in the same statement. */
 	ASSERT_FILTER(f, "5", .type = OPERATION_ATTACH, .status = OPERATION_COMPLETED,
 		      .volume_id = "v2", .vm_id = VM_A, .since_ms = 1001, .until_ms = 1009,
@@ -146,6 +150,15 @@ static void filters_narrow_lists(void **state)
 	ASSERT_FILTER(f, "0", .type = OPERATION_DETACH, .status = OPERATION_FAILED,
 		      .volume_id = "v1", .vm_id = VM_A, .since_ms = 1000, .until_ms = 1009,
 		      .before_id = "op-9");
+	/* In pages. */
+	filter.volume_id = "v1";
+	filter.vm_id = VM_A;
+	filter.limit = 2;
+	assert_list(f, filter, "87+");
+	filter.before_id = "op-7";
+	assert_list(f, filter, "41+");
+	filter.before_id = "op-1";
+	assert_list(f, filter, "0");
 }
 
 static const char *const alike[] = { "key",      "key ",      "key  ", "Key",
