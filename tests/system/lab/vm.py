@@ -32,8 +32,8 @@ from .agent import Agent, AgentError
 
 CLOUD_ADDRESS = "10.0.2.2:8080"
 
-# Generous: under emulation on a busy machine everything may take ten times its usual 12 seconds.
-BOOT_TIMEOUT_S = 300
+# Generous: on a busy machine, emulation may take thirty times its usual 12 seconds.
+BOOT_TIMEOUT_S = 900
 
 _AGENT_PORT = "agent0"
 _LIBC = ctypes.CDLL(None, use_errno=True)
