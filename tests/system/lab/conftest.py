@@ -28,13 +28,21 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.get_closest_marker("slowest") is None)
 
 
+# An emulated processor is spared what these tests do not look at: the kernel's lines in the journal, and the signals about
+# each unit and disk, which systemd sends as long as the login manager listens. None masks a unit.
+GUEST_FILES = {
+    "etc/systemd/journald.conf.d/lab.conf": "[Journal]\nCompress=no\nReadKMsg=no\n",
+    "etc/systemd/system/systemd-logind.service": None,
+}
+
+
 @pytest.fixture(scope="session")
 def appliance(tmp_path_factory):
     build = os.environ.get("VOLD_BUILD")
     if not build:
         pytest.fail("VOLD_BUILD must name the meson build directory to test")
     tree = tmp_path_factory.mktemp("installed")
-    install = subprocess.run(["meson", "install", "--quiet", "--no-rebuild", "-C", build,
+    install = subprocess.run(["meson", "install", "--quiet", "--no-rebuild", "--strip", "-C", build,
                               "--destdir", tree], capture_output=True, text=True, check=False)
     if install.returncode != 0:
         pytest.fail(f"{build} cannot be installed:\n{install.stdout}{install.stderr}")
@@ -42,6 +50,13 @@ def appliance(tmp_path_factory):
     programs.mkdir(parents=True, exist_ok=True)
     for name in ("completion_delay", "devmap_check", "swap_pause"):
         shutil.copy(Path(build, "tests/system/lab", name), programs)
+    for name, text in GUEST_FILES.items():
+        path = tree / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if text is None:
+            path.symlink_to("/dev/null")
+        else:
+            path.write_text(text, encoding="ascii")
     folder = tmp_path_factory.mktemp("appliance")
     with Appliance(folder, cloudsim.APPLIANCE_VM, ROOT_VOLUME, overlay=tree) as vm:
         boot(vm)
