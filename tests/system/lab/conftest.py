@@ -5,6 +5,7 @@ The daemon comes from the meson build directory named in the environment variabl
 cloud runs on the host and plugs its disks into the appliance. A test gets all three as `lab`.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ from .vm import Appliance, CommandFailed
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slowest: begins first, so that no appliance is left with it at the end")
+    config.addinivalue_line("markers", "configured: of lab, with another configuration, see Product.configure()")
 
 
 def pytest_collection_modifyitems(items):
@@ -67,16 +69,31 @@ def boot(vm):
     vm.start()
     vm.wait_ready()
     vm.run("systemd-sysusers")  # as the package's scripts do it: the service runs in its group
-    Product(vm).configure()
+    product = Product(vm)
+    product.write_keys()
+    product.configure()
+
+
+@contextlib.contextmanager
+def configuration(product, marker):
+    """The one that a marker asks for, if there is one, until the end of the test."""
+    if marker:
+        product.configure(**marker.kwargs)
+    try:
+        yield
+    finally:
+        if marker:
+            product.configure()
 
 
 @pytest.fixture
-def lab(appliance, tmp_path, monkeypatch):
+def lab(appliance, tmp_path, monkeypatch, request):
     # An emulated guest beside other work needs longer than the real one is given.
     monkeypatch.setattr(plug, "UNPLUG_DEADLINE", 120)
     images = tmp_path / "images"
     product = Product(appliance)
-    with cloudsim.CloudSim(plug=f"qmp:{appliance.cloud_qmp_path},{images}") as cloud:
+    with (configuration(product, request.node.get_closest_marker("configured")),
+          cloudsim.CloudSim(plug=f"qmp:{appliance.cloud_qmp_path},{images}") as cloud):
         appliance.connect_cloud(cloud.port)
         product.start_afresh()
         yield Lab(appliance, product, cloud, images, ROOT_VOLUME)
@@ -84,15 +101,6 @@ def lab(appliance, tmp_path, monkeypatch):
     if has_left_disks(appliance) or has_left_names(appliance):
         appliance.stop()
         boot(appliance)
-
-
-@pytest.fixture
-def kernel_names_only(lab):
-    """Nobody holds a disk that goes, so the kernel gives its name to the next one."""
-    lab.product.configure(stable_names="no", engine="none")
-    lab.product.restart()
-    yield
-    lab.product.configure()
 
 
 def has_left_disks(vm):

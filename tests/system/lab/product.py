@@ -60,9 +60,11 @@ class Product:
         self._vm.write_file("/etc/volume-daemon/volume-daemon.conf", _CONFIG.format(
             hold_seconds=hold_seconds, stable_names=stable_names, engine=engine,
             engine_socket=f"qmp_socket = {engine_socket}" if engine_socket else ""))
+        self._vm.run("sync")
+
+    def write_keys(self):
         self._vm.write_file("/etc/volume-daemon/api-key", cloudsim.API_KEY, mode="0600")
         self._vm.write_file("/etc/volume-daemon/secret-key", cloudsim.SECRET_KEY, mode="0600")
-        self._vm.run("sync")
 
     def start_afresh(self):
         """Start without any memory of what was before, and wait until it knows its cloud."""
@@ -155,8 +157,3 @@ class BusMonitor:
         """Wait for a signal whose JSON contains a text, and return it."""
         line = self._vm.wait_output(self._file, f'"member":"{member}".*{text}')
         return json.loads(line)
-
-    def messages(self):
-        """All messages so far, in the order the bus carried them."""
-        lines = self._vm.read_file(self._file).decode().splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{")]
