@@ -107,31 +107,37 @@ class Product:
         return self._vm.run(f"journalctl --sync; journalctl --no-pager --lines=200 --unit={UNIT}").out
 
     def volumectl(self, *words):
-        """Run a command to its end and return the JSON it prints. On a busy machine the store may be
-        late, and the daemon says that nothing was changed: then the command is run again."""
-        result = eventually(lambda: self._unless_store_is_late(words), "an answer of the store",
-                            deadline=60)
+        """Run a command to its end and return the JSON it prints."""
+        return json.loads(self._answer_to(*words, "--json"))
+
+    def _answer_to(self, *words):
+        """What a command prints. On a busy machine the store may be late, and the daemon says that nothing was changed:
+        then the command is run again."""
+        result = eventually(lambda: self._unless_store_is_late(words), "an answer of the store")
         if result.rc != 0:
             raise CommandFailed(f"volumectl {shlex.join(words)} ended with {result.rc}:\n"
                                 f"{result.out}{result.err}")
-        return json.loads(result.out)
+        return result.out
 
     def _unless_store_is_late(self, words):
-        result = self.try_volumectl(*words)
+        result = self._run(words)
         late = (result.rc == EXIT_UNAVAILABLE
                 and "the store is away, nothing was changed" in result.err)
         return None if late else result
 
     def try_volumectl(self, *words):
         """Run a command that may be refused; returns (rc, out, err)."""
-        return self._vm.run(shlex.join(["volumectl", *words, "--json"]), timeout=180, check=False)
+        return self._run([*words, "--json"])
+
+    def _run(self, words):
+        return self._vm.run(shlex.join(["volumectl", *words]), timeout=300, check=False)
 
     def begin(self, *words):
         """Begin a change without waiting for its end; returns the operation's id."""
-        return self._vm.run(shlex.join(["volumectl", *words, "--no-wait"])).out.strip()
+        return self._answer_to(*words, "--no-wait").strip()
 
     def _systemctl(self, verb):
-        result = self._vm.run(f"systemctl {verb} {UNIT}", timeout=150, check=False)
+        result = self._vm.run(f"systemctl {verb} {UNIT}", timeout=600, check=False)
         if result.rc != 0:
             raise CommandFailed(f"systemctl {verb} {UNIT}: {result.err}{self.journal()}")
 
