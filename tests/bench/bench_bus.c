@@ -2,7 +2,8 @@
 
 /*
  * Both ends of the bench of D-Bus. "serve" is what sd-bus itself can do: a service that answers
- * every call with the same text, and nothing around it. "call" calls a method that takes one text,
+ * every call of one method with the same text, and of the other with the same dictionary, and
+ * nothing around it. "call" calls a method that takes one text,
  * with so many calls in flight, and prints how many were answered a second and how long half of
  * them, and all but a hundredth, took at the most. The bus is that of DBUS_SYSTEM_BUS_ADDRESS.
  */
@@ -41,24 +42,75 @@ static sd_bus *connect_to_bus(void)
 
 /* ---- the service ---- */
 
+/* Of a dictionary: a key, and the type and text of a value. */
+struct entry {
+	char *key, *type, *text;
+};
+
+static struct {
+	char *text;
+	struct entry *entries;
+	size_t count;
+} answers;
+
 static int on_echo(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	return sd_bus_reply_method_return(m, "s", userdata);
+	return sd_bus_reply_method_return(m, "s", answers.text);
+}
+
+static int append_entry(sd_bus_message *reply, const struct entry *entry)
+{
+	switch (*entry->type) {
+	case 's':
+		return sd_bus_message_append(reply, "{sv}", entry->key, "s", entry->text);
+	case 'x':
+	case 't':
+		return sd_bus_message_append(reply, "{sv}", entry->key, entry->type,
+					     strtoll(entry->text, NULL, 10));
+	case 'b':
+		return sd_bus_message_append(reply, "{sv}", entry->key, "b",
+					     streq(entry->text, "True"));
+	default:
+		return -EINVAL;
+	}
+}
+
+static int on_list(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	sd_bus_message *reply = NULL;
+	int r = sd_bus_message_new_method_return(m, &reply);
+
+	if (r >= 0)
+		r = sd_bus_message_open_container(reply, 'a', "{sv}");
+	for (size_t i = 0; i < answers.count && r >= 0; i++)
+		r = append_entry(reply, &answers.entries[i]);
+	if (r >= 0)
+		r = sd_bus_message_close_container(reply);
+	if (r >= 0)
+		r = sd_bus_send(NULL, reply, NULL);
+	sd_bus_message_unref(reply);
+	return r;
 }
 
 static const sd_bus_vtable vtable[] = {
 	SD_BUS_VTABLE_START(0),
 	SD_BUS_METHOD("Echo", "s", "s", on_echo, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD("List", "s", "a{sv}", on_list, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_VTABLE_END,
 };
 
-static _Noreturn void serve(uint64_t length)
+static _Noreturn void serve(uint64_t length, char **words, size_t count)
 {
 	sd_bus *bus = connect_to_bus();
-	char *text = xcalloc(length + 1, 1);
 
-	memset(text, 'x', length);
-	checked("add", sd_bus_add_object_vtable(bus, NULL, "/", BARE_NAME, vtable, text));
+	answers.text = xcalloc(length + 1, 1);
+	memset(answers.text, 'x', length);
+	answers.count = count / 3;
+	answers.entries = xcalloc(answers.count + 1, sizeof(*answers.entries));
+	for (size_t i = 0; i < answers.count; i++)
+		answers.entries[i] =
+			(struct entry){ words[3 * i], words[3 * i + 1], words[3 * i + 2] };
+	checked("add", sd_bus_add_object_vtable(bus, NULL, "/", BARE_NAME, vtable, NULL));
 	checked("take the name", sd_bus_request_name(bus, BARE_NAME, 0));
 	printf("serving\n");
 	fflush(stdout);
@@ -154,14 +206,14 @@ int main(int argc, char **argv)
 {
 	uint64_t number, seconds;
 
-	if (argc == 3 && streq(argv[1], "serve") && parse_u64(argv[2], &number) == 0 &&
-	    number < 1024 * 1024)
-		serve(number);
+	if (argc >= 3 && argc % 3 == 0 && streq(argv[1], "serve") &&
+	    parse_u64(argv[2], &number) == 0 && number < 1024 * 1024)
+		serve(number, argv + 3, (size_t)argc - 3);
 	if (argc == 9 && streq(argv[1], "call") && parse_u64(argv[2], &number) == 0 && number > 0 &&
 	    number <= IN_FLIGHT_MAX && parse_u64(argv[3], &seconds) == 0 && seconds < 3600)
 		return measure(argv + 4, number, seconds);
 	fprintf(stderr,
-		"usage: bench_bus serve LENGTH-OF-TEXT\n"
+		"usage: bench_bus serve LENGTH-OF-TEXT [KEY TYPE VALUE]...\n"
 		"       bench_bus call IN-FLIGHT SECONDS NAME PATH INTERFACE MEMBER TEXT\n");
 	return 2;
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What D-Bus costs: calls of GetDevice beside a bare sd-bus service whose answers have as many bytes."""
+"""What D-Bus costs: calls of GetDevice beside a bare sd-bus service, whose answers are a text of as many bytes, or the
+same dictionary."""
 
 import json
 import os
@@ -23,20 +24,24 @@ def measure(bench):
         volume = sim.put_volume(name="bench", size=ids.GIB)["id"]
         with serving(bench.build, bench.run, sim, bench.disks) as daemon:
             daemon.finish(daemon.ask("POST", f"/api/v1/volumes/{volume}/attach", {"vm_id": ids.OTHER_VM})["id"])
-            length = answer_length(daemon, volume)
+            answer = get_device(daemon, volume)
+            length = length_of(answer)
             bus = os.environ | {"DBUS_SYSTEM_BUS_ADDRESS": daemon.bus}
             tool, log = program(bench.build, "tests/bench/bench_bus"), bench.run / "bench_bus.log"
             # a text has its length before it and a zero behind
-            with running([tool, "serve", str(length - 5)], log, env=bus) as process:
+            entries = [word for key, value in answer.items() for word in (key, value["type"], str(value["data"]))]
+            with running([tool, "serve", str(length - 5), *entries], log, env=bus) as process:
                 await_line(process, log, "serving")
-                sides = ((*MANAGER, "GetDevice", volume), (*BARE, "Echo", volume))
+                sides = ((*MANAGER, "GetDevice", volume), (*BARE, "Echo", volume), (*BARE, "List", volume))
                 for in_flight in IN_FLIGHT:
                     for side in sides:
                         load(tool, bus, in_flight, 1, side)
-                    pairs = [tuple(load(tool, bus, in_flight, bench.seconds, side) for side in sides)
+                    turns = [tuple(load(tool, bus, in_flight, bench.seconds, side) for side in sides)
                              for _ in range(bench.rounds)]
-                    yield from lines(pairs, f"D-Bus GetDevice, {in_flight} in flight",
-                                     f"median of {bench.rounds} pairs of {bench.seconds} s, {length} bytes")
+                    how = f"median of {bench.rounds} pairs of {bench.seconds} s, {length} bytes"
+                    what = f"D-Bus GetDevice, {in_flight} in flight"
+                    yield from lines([(ours, echo) for ours, echo, _ in turns], what, how)
+                    yield from lines([(ours, bare) for ours, _, bare in turns], f"{what}, beside its dictionary", how)
 
 
 def lines(pairs, what, how):
@@ -54,12 +59,17 @@ def load(tool, bus, in_flight, seconds, call):
     return tuple(map(float, re.match(r"([\d.]+) a second, p50 (\d+) us, p99 (\d+) us", done.stdout).groups()))
 
 
-def answer_length(daemon, volume):
-    """Bytes of the body of the daemon's answer, a dictionary of variants."""
+def get_device(daemon, volume):
+    """The daemon's answer, a dictionary of variants."""
     done = subprocess.run(["busctl", f"--address={daemon.bus}", "--json=short", "call", *MANAGER, "GetDevice", "s", volume],
                           capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)["data"][0]
+
+
+def length_of(dictionary):
+    """Its bytes in the body of a message."""
     at = 8      # the length of the dictionary, and the boundary of its first entry
-    for key, value in json.loads(done.stdout)["data"][0].items():
+    for key, value in dictionary.items():
         at = padded(at, 8) + len(text(key))
         at += len(f"x{value['type']}x")     # a length, a type and a zero
         at = padded(at, SIZES.get(value["type"], 4))
