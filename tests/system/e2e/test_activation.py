@@ -20,7 +20,10 @@ from pathlib import Path
 
 import cloudsim
 import pytest
+from support.py.stores import any_store
 from support.py.waiting import DEADLINE, eventually
+
+pytestmark = any_store
 
 NOBODY = pwd.getpwnam("nobody")
 

@@ -13,7 +13,10 @@ import subprocess
 import pytest
 from support.py.harness import TOP, config_text
 from support.py.programs import program
+from support.py.stores import any_store
 from support.py.waiting import DEADLINE
+
+pytestmark = any_store
 
 
 def run(*arguments):

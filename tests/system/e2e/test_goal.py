@@ -10,6 +10,9 @@ volume is.
 import pytest
 from cloudsim import APPLIANCE_VM, GIB, OTHER_VM
 from support.py import shapes
+from support.py.stores import any_store
+
+pytestmark = any_store
 
 FAILURE = ("; CloudStack's job reported a failure all the same: Command failed due to Internal "
            "Server Error")

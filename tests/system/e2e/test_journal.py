@@ -15,6 +15,7 @@ import pytest
 from support.py.harness import TOP, BusError
 from support.py.programs import program
 from support.py.secrecy import assert_no_secret
+from support.py.stores import any_store
 from support.py.waiting import DEADLINE, eventually
 
 JOURNALD = "/lib/systemd/systemd-journald"
@@ -31,7 +32,7 @@ setpriv --pdeathsig KILL journalctl --directory={JOURNALS} --follow --lines=all 
 exec systemd-cat sh -c 'export JOURNAL_STREAM=$(stat --dereference --format=%d:%i /proc/self/fd/2); exec "$@"' sh "$@"
 """
 
-pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="needs a mount namespace")
+pytestmark = [any_store, pytest.mark.skipif(os.getuid() != 0, reason="needs a mount namespace")]
 
 
 class Journal:

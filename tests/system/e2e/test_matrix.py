@@ -10,11 +10,12 @@ import json
 import pytest
 from cloudsim import APPLIANCE_VM, GIB, OFFERING_CUSTOM, ZONE
 from support.py import openapi, shapes
+from support.py.stores import any_store
 
 from .surfaces import on_every_surface
 
 # One world for all.
-pytestmark = pytest.mark.xdist_group("matrix")
+pytestmark = [any_store, pytest.mark.xdist_group("matrix")]
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 NEW = {"name": "data", "size": GIB, "disk_offering_id": OFFERING_CUSTOM, "zone_id": ZONE}

@@ -3,6 +3,9 @@
 
 import pytest
 from support.py import shapes
+from support.py.stores import any_store
+
+pytestmark = any_store
 
 
 @pytest.fixture

@@ -8,9 +8,12 @@ of the Manager show the rest, page by page. The monitor of each world compares b
 import cloudsim
 import pytest
 from support.py.harness import MANAGER, NAME, ROOT, BusError
+from support.py.stores import any_store
 from support.py.waiting import eventually
 
 from .surfaces import SURFACES, object_path
+
+pytestmark = any_store
 
 OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
 BOUND = 1000

@@ -3,7 +3,10 @@
 
 import cloudsim
 import pytest
+from support.py.stores import any_store
 from support.py.waiting import eventually
+
+pytestmark = any_store
 
 
 def create(world, name):

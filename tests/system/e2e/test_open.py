@@ -12,8 +12,11 @@ from support.py import loops, shapes
 from support.py.harness import TOP
 from support.py.loops import loop_device, real_disk
 from support.py.programs import program
+from support.py.stores import any_store
 
 from .surfaces import methods, on_every_surface
+
+pytestmark = any_store
 
 EXIT_USAGE, EXIT_CONFLICT = 2, 9
 EXAMPLES = TOP / "data/doc/examples"

@@ -9,6 +9,9 @@ back. Operations on volumes of different machines do not wait for each other.
 from cloudsim import APPLIANCE_VM, OTHER_VM
 from support.py import shapes
 from support.py.harness import FINAL
+from support.py.stores import any_store
+
+pytestmark = any_store
 
 FOREVER = 3600.0
 

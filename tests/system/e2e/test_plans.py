@@ -16,11 +16,12 @@ from cloudsim import (APPLIANCE_VM, GIB, OFFERING_CUSTOM, OFFERING_FIXED, OTHER_
                       STOPPED_VM, ZONE)
 from support.py import shapes
 from support.py.harness import TOP, BusError, World
+from support.py.stores import any_store
 from support.py.waiting import eventually
 
 from .surfaces import Ctl, _variant, _written, methods, on_every_surface
 
-pytestmark = pytest.mark.xdist_group("plans")
+pytestmark = [any_store, pytest.mark.xdist_group("plans")]
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 # They answer with reports of their own.

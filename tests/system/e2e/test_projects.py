@@ -3,6 +3,9 @@
 
 import cloudsim
 import pytest
+from support.py.stores import any_store
+
+pytestmark = any_store
 
 PROJECT_IS = {"one": lambda project: project, "all": lambda project: "all"}
 

@@ -13,9 +13,12 @@ import pytest
 from cloudsim import APPLIANCE_VM, GIB, OFFERING_CUSTOM, OTHER_VM, ZONE
 from support.py import shapes
 from support.py.harness import NAME, TOP
+from support.py.stores import any_store
 from support.py.waiting import eventually
 
 from .surfaces import object_path
+
+pytestmark = any_store
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 VERSIONS = ("4.18", "4.23")

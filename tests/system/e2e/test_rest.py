@@ -16,7 +16,10 @@ import threading
 import pytest
 from cloudsim import APPLIANCE_VM, GIB, OFFERING_CUSTOM, ZONE
 from support.py import openapi, shapes
+from support.py.stores import any_store
 from support.py.waiting import DEADLINE, eventually
+
+pytestmark = any_store
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 MIB = 1 << 20

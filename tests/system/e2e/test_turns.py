@@ -14,9 +14,12 @@ import pytest
 
 from cloudsim import APPLIANCE_VM, OTHER_VM
 from support.py.harness import FINAL, NAME
+from support.py.stores import any_store
 from support.py.waiting import eventually
 
 from .surfaces import object_path
+
+pytestmark = any_store
 
 FOREVER = 3600.0
 OPERATION = f"{NAME}.Operation"

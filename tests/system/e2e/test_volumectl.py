@@ -17,9 +17,12 @@ import pytest
 from cloudsim import APPLIANCE_VM, GIB, OFFERING_CUSTOM, OTHER_VM, ZONE
 from support.py import metrics_text, shapes
 from support.py.programs import program
+from support.py.stores import any_store
 from support.py.waiting import DEADLINE, eventually
 
 from .surfaces import on_every_surface
+
+pytestmark = any_store
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 NEW = ("create", "--name", "data", "--size", "1GiB", "--offering", OFFERING_CUSTOM, "--zone", ZONE)

@@ -14,11 +14,12 @@ import pytest
 from cloudsim import APPLIANCE_VM, OFFERING_CUSTOM, ZONE
 from support.py.harness import World
 from support.py.loops import real_disk
+from support.py.stores import any_store
 
 from .surfaces import commands_without_a_method, on_every_surface
 from .test_volumectl_terminal import COLOUR, on_terminal, width
 
-pytestmark = pytest.mark.xdist_group("volumectl-commands")
+pytestmark = [any_store, pytest.mark.xdist_group("volumectl-commands")]
 
 COLUMNS = 70
 NOBODY = "00000000-0000-4000-8000-000000000000"

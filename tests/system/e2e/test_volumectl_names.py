@@ -5,7 +5,10 @@ import json
 
 import pytest
 from cloudsim import APPLIANCE_VM, OTHER_VM, ZONE
+from support.py.stores import any_store
 from support.py.waiting import eventually
+
+pytestmark = any_store
 
 TWINS = ("0195a1f0-7c3e-7b11-8f00-0123456789ab", "0195a1f0-7c3e-7b11-8f00-0123456789ac")
 

@@ -7,8 +7,11 @@ import signal
 import dbus.bus
 import pytest
 from support.py.programs import program
+from support.py.stores import any_store
 from support.py.terminal import Terminal
 from support.py.waiting import eventually
+
+pytestmark = any_store
 
 ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
 COMMAND = ["env", "--default-signal=INT,HUP,QUIT,TSTP", program("volumectl"), "watch"]

@@ -6,6 +6,9 @@ The next weaker form is asked for, the operation completes, and its message says
 
 import cloudsim
 import pytest
+from support.py.stores import any_store
+
+pytestmark = any_store
 
 FOREVER = 3600
 FORBIDDEN = ("destroyVolume",)

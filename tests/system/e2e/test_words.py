@@ -5,9 +5,12 @@ import pytest
 from cloudsim import APPLIANCE_VM
 from support.py.certificates import FAULTS, Authority, joined
 from support.py.harness import NAME
+from support.py.stores import any_store
 from support.py.waiting import eventually
 
 from .surfaces import object_path
+
+pytestmark = any_store
 
 
 def told_by_health(world, *words):
