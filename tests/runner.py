@@ -54,8 +54,8 @@ ROOM = 1.5 * CORES
 SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=1",
               "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
 # Of truth, and of a fuzzer, which makes fewer inputs if its time is over.
-SCHEDULES = 100_000
-INPUTS = 20_000
+SCHEDULES = 60_000
+INPUTS = 10_000
 INPUTS_SECONDS = 30
 
 # The tests of the lab that install packages, which takes two builds of them.
