@@ -69,20 +69,11 @@ static _Noreturn void say_why(void)
 }
 
 /* False where there is no server to start. */
-static bool install(char *datadir, char *tmpdir, const char *log)
+static bool copy_tables(char *folder, const char *log)
 {
-	char *const arguments[] = { (char[]){ "mariadb-install-db" },
-				    (char[]){ "--no-defaults" },
-				    (char[]){ "--auth-root-authentication-method=normal" },
-				    (char[]){ "--skip-test-db" },
-				    (char[]){ "--user=mysql" },
-				    (char[]){ "--innodb-use-native-aio=0" },
-				    datadir,
-				    tmpdir,
-				    NULL };
 	int status = 0;
 
-	waitpid(start(arguments, log), &status, 0);
+	waitpid(start((char *const[]){ (char[]){ TABLES }, folder, NULL }, log), &status, 0);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
 		return false;
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
@@ -118,8 +109,8 @@ static void connect_root(void)
 bool fixture_mariadb_start(void)
 {
 	char folder[] = "/tmp/volume-daemon-mariadb-XXXXXX";
-	_cleanup_free_ char *log = NULL, *datadir = NULL, *tmpdir = NULL, *socket_option = NULL,
-			    *pid_file = NULL;
+	_cleanup_free_ char *log = NULL, *data = NULL, *datadir = NULL, *tmpdir = NULL,
+			    *socket_option = NULL, *pid_file = NULL;
 	struct passwd *user = getpwnam("mysql");
 
 	server.folder = xstrdup(mkdtemp(folder));
@@ -128,10 +119,11 @@ bool fixture_mariadb_start(void)
 	if (user && geteuid() == 0)
 		assert_int_equal(chown(server.folder, user->pw_uid, user->pw_gid), 0);
 	log = xasprintf("%s/log", server.folder);
-	datadir = xasprintf("--datadir=%s/data", server.folder);
-	tmpdir = xasprintf("--tmpdir=%s", server.folder);
-	if (!install(datadir, tmpdir, log))
+	data = xasprintf("%s/data", server.folder);
+	if (!copy_tables(data, log))
 		return false;
+	datadir = xasprintf("--datadir=%s", data);
+	tmpdir = xasprintf("--tmpdir=%s", server.folder);
 	server.socket = xasprintf("%s/socket", server.folder);
 	socket_option = xasprintf("--socket=%s", server.socket);
 	pid_file = xasprintf("--pid-file=%s/pid", server.folder);
@@ -142,7 +134,7 @@ bool fixture_mariadb_start(void)
 				       (char[]){ "--innodb-use-native-aio=0" },
 				       (char[]){ "--user=mysql" },
 				       (char[]){ "--innodb-buffer-pool-size=32M" },
-				       (char[]){ "--innodb-log-file-size=8M" },
+				       (char[]){ "--innodb-log-file-size=16M" },
 				       (char[]){ "--innodb-flush-method=nosync" },
 				       (char[]){ "--innodb-flush-log-at-trx-commit=2" }, NULL },
 		      log);

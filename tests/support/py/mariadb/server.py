@@ -1,27 +1,24 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A mariadbd of our own: its data in a folder under /tmp, a free port on loopback, and a socket.
 
-It runs as the user mysql when we are root, as the Debian package wants it. The system tables are made
-once and copied for each server, which then starts in a second. A server can be stopped, killed and
-frozen like the real one, and started again at the same address.
+It runs as the user mysql when we are root, as the Debian package wants it. A server can be stopped,
+killed and frozen like the real one, and started again at the same address.
 """
 
 import atexit
 import itertools
-import os
-import pwd
 import shutil
 import signal
 import subprocess
 import tempfile
-from functools import cache
 from pathlib import Path
 
 from ..ports import free_port
 from ..waiting import DEADLINE, Lines
+from .tables import LOG_SIZE, copy_tables, own
 
 # Small enough that three of them and a build fit into a small machine.
-SETTINGS = {"innodb-buffer-pool-size": "64M", "innodb-log-file-size": "16M", "bind-address": "127.0.0.1",
+SETTINGS = {"innodb-buffer-pool-size": "64M", "innodb-log-file-size": LOG_SIZE, "bind-address": "127.0.0.1",
             "skip-name-resolve": None, "performance-schema": "off", "innodb-use-native-aio": "0",
             "max-connections": "100",
             # Servers and daemons are killed here, the machine is not: data that the kernel has is safe.
@@ -31,37 +28,12 @@ RIGHTS = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, REFERENCES"
 PASSWORD = "sésame, öffne'dich \"%\" @home"
 
 
-def own(path):
-    """Give a folder to the user the server runs as."""
-    if os.geteuid() == 0:
-        user = pwd.getpwnam("mysql")
-        os.chown(path, user.pw_uid, user.pw_gid)
-    return path
-
-
 def new_folder():
     """A folder the server's user can get at, which those of pytest are not; gone at the end."""
     folder = Path(tempfile.mkdtemp(prefix="volume-daemon-mariadb."))
     folder.chmod(0o755)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return own(folder)
-
-
-@cache
-def _template():
-    """System tables, as they are right after the installation.
-
-    Servers must not share a folder for temporary tables: each removes as it starts what it finds
-    there, from under the others.
-    """
-    folder = new_folder()
-    data = folder / "data"
-    subprocess.run(["mariadb-install-db", "--no-defaults", "--user=mysql", f"--datadir={data}",
-                    f"--tmpdir={folder}", "--auth-root-authentication-method=normal", "--skip-test-db",
-                    # The log of the usual size is three quarters of what would be copied.
-                    f"--innodb-log-file-size={SETTINGS['innodb-log-file-size']}"],
-                   check=True, stdout=subprocess.DEVNULL)
-    return data
 
 
 class Database:
@@ -100,9 +72,7 @@ class MariaDB:
         self.settings = SETTINGS | settings
         self.process = self.log = None
         self._names = itertools.count(1)
-        shutil.copytree(_template(), self.data, copy_function=shutil.copy2)
-        for path in (self.data, *self.data.rglob("*")):
-            own(path)
+        copy_tables(self.data)
 
     def start(self, *arguments):
         self.launch(*arguments)
@@ -110,6 +80,8 @@ class MariaDB:
         return self
 
     def launch(self, *arguments):
+        # Servers must not share a folder for temporary tables: each removes as it starts what it finds there, from
+        # under the others.
         options = [f"--{name}" if value is None else f"--{name}={value}"
                    for name, value in self.settings.items()]
         self.process = subprocess.Popen(
