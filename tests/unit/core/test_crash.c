@@ -90,55 +90,87 @@ static void crash_twice(void **state)
 	}
 }
 
-/* Turns and little steps of time until it is over; true when it was over before that many. */
-static bool some_turns(struct world *world, const struct scenario *scenario, unsigned turns)
+/* ---- at every turn ---- */
+
+/* What waits a minute for its device looks the same after the first seconds. */
+#define STEPS_MAX 600
+
+static bool is_over(const struct world *world)
 {
-	for (; turns > 0; turns--) {
-		if (operation_count(world->core->engine) == 0 &&
-		    TAILQ_EMPTY(&world->core->calls.calls) && server_busy(&world->server) == 0)
-			return true;
-		if (scenario->meddle)
-			scenario->meddle(world);
-		if (!world_turn(world))
-			clock_test_advance(10);
+	return operation_count(world->core->engine) == 0 &&
+	       TAILQ_EMPTY(&world->core->calls.calls) && server_busy(&world->server) == 0;
+}
+
+/* A turn, or a little step of time if there is nothing to do; whether there was. */
+static bool step(struct world *world, const struct scenario *scenario)
+{
+	bool is_busy;
+
+	if (scenario->meddle)
+		scenario->meddle(world);
+	is_busy = world_turn(world);
+	if (!is_busy)
+		clock_test_advance(10);
+	return is_busy;
+}
+
+/* How many steps it is until all is over, and which of them do something: after another one
+ * everything is as it was before. */
+static unsigned count_steps(const struct scenario *scenario, bool is_busy[STEPS_MAX])
+{
+	struct world *world = scenario_start(scenario);
+	void *state = world;
+	unsigned count = 0;
+
+	scenario->begin(world);
+	for (; count < STEPS_MAX && !is_over(world); count++)
+		is_busy[count] = step(world, scenario);
+	world_teardown(&state);
+	return count;
+}
+
+static void at_every_turn(void (*end)(struct world *world, const struct scenario *scenario))
+{
+	for (size_t i = 0; i < scenario_count; i++) {
+		bool is_busy[STEPS_MAX];
+		unsigned count = count_steps(&scenarios[i], is_busy);
+
+		for (unsigned steps = 1; steps <= count; steps++) {
+			struct world *world;
+			void *state;
+
+			if (!is_busy[steps - 1])
+				continue;
+			state = world = scenario_start(&scenarios[i]);
+			scenarios[i].begin(world);
+			for (unsigned taken = 0; taken < steps; taken++)
+				step(world, &scenarios[i]);
+			end(world, &scenarios[i]);
+			world_teardown(&state);
+		}
 	}
-	return false;
+}
+
+static void kill_and_go_on(struct world *world, const struct scenario *scenario)
+{
+	world_restart(world);
+	finish_and_check(world, scenario);
 }
 
 static void kill_at_every_turn(void **state)
 {
-	for (size_t i = 0; i < scenario_count; i++) {
-		bool over = false;
-
-		/* What waits a minute for its device looks the same after the first seconds. */
-		for (unsigned turns = 1; !over && turns < 600; turns += turns < 120 ? 1 : 13) {
-			struct world *world = scenario_start(&scenarios[i]);
-			void *each = world;
-
-			scenarios[i].begin(world);
-			over = some_turns(world, &scenarios[i], turns);
-			world_restart(world);
-			finish_and_check(world, &scenarios[i]);
-			world_teardown(&each);
-		}
-	}
+	at_every_turn(kill_and_go_on);
 }
 
-/* The daemon's own way down, at every turn; the teardown goes it. */
+/* The teardown does it. */
+static void close_only(struct world *world, const struct scenario *scenario)
+{
+}
+
+/* The daemon's own way down. */
 static void close_at_every_turn(void **state)
 {
-	for (size_t i = 0; i < scenario_count; i++) {
-		bool over = false;
-
-		for (unsigned turns = 1; !over && turns < 120; turns++) {
-			struct world *world = scenario_start(&scenarios[i]);
-			void *each = world;
-
-			scenarios[i].begin(world);
-			over = some_turns(world, &scenarios[i], turns);
-			world_teardown(&each);
-		}
-	}
+	at_every_turn(close_only);
 }
 
 int main(void)
