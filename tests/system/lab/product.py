@@ -33,6 +33,7 @@ secret_key_file = /etc/volume-daemon/secret-key
 poll_min = 50ms
 [device]
 scan_interval = 2s
+wait = 1h
 hold_seconds = {{hold_seconds}}
 stable_names = {{stable_names}}
 [export]
