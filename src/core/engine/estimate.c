@@ -145,7 +145,8 @@ void estimate_show(struct operation *operation)
 		int64_t ms =
 			median(times_of(operation->engine->estimates, record->type, step->name));
 
-		if (ms == 0)
+		/* A step that may be left out, or run at once, counts from the first time on. */
+		if (ms == 0 && !step->applies && !step->at_once)
 			return;
 		*(i < operation->step ? &done_ms : &left_ms) += ms;
 	}

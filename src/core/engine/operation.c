@@ -14,6 +14,10 @@
  * changes that the step has staged. on_committed() alone decides the next move, so an operation
  * has no second way to get anywhere, and a crash always leaves one of the states drawn here.
  *
+ * A commit is most of what a step costs, so there are two ways around it. A step that does not
+ * apply is not entered. A step that runs at once, since it has no effect outside, is no state of
+ * its own: it belongs to the step before it, and what it changes goes with the commit behind it.
+ *
  * An operation is queued behind others on its volume, then behind others on its VM (vm_turn.h). Its
  * first step may find out that the operation changes another VM than was noted; if that VM's turn
  * is taken, the operation is queued once more.
@@ -361,10 +365,9 @@ void operation_commit(struct operation *operation, const char *previous_status)
 
 /* ---- steps ---- */
 
-static void enter_step(struct operation *operation, size_t step)
+static void set_step(struct operation *operation, size_t step)
 {
 	struct operation_record *record = operation_edit(operation);
-	const char *previous = operation_status_names[record->status];
 
 	loop_timer_clear(operation->engine->env->loop, &operation->deadline);
 	silence_end(operation);
@@ -384,6 +387,13 @@ static void enter_step(struct operation *operation, size_t step)
 		vm_turn_leave(operation);
 	operation_step_begins(operation, operation_step(operation)->name);
 	operation_log_step(operation);
+}
+
+static void enter_step(struct operation *operation, size_t step)
+{
+	const char *previous = operation_status_names[operation->record.status];
+
+	set_step(operation, step);
 	operation_commit(operation, previous);
 }
 
@@ -594,18 +604,39 @@ static void settle(struct operation *operation)
 	operation->awaited = NULL;
 }
 
+/* The first step behind this one that has something to do; NULL: none has. */
+static const struct step *next_step(const struct operation *operation, size_t *number)
+{
+	const struct step *step;
+
+	*number = operation->step;
+	do
+		step = operation_kind_step(operation->kind, ++*number);
+	while (step && step->applies && !step->applies(operation));
+	return step;
+}
+
 void operation_next(struct operation *operation)
 {
+	const struct step *step;
+	size_t number;
+
 	settle(operation);
 	if (operation->record.undoing) {
 		undo_from(operation, operation->step);
 		return;
 	}
 	estimate_learn(operation);
-	if (operation_kind_step(operation->kind, operation->step + 1))
-		enter_step(operation, operation->step + 1);
-	else
+	step = next_step(operation, &number);
+	if (!step) {
 		finish(operation, OPERATION_COMPLETED);
+	} else if (step->at_once && step->at_once(operation)) {
+		set_step(operation, number);
+		operation->phase = PHASE_READY;
+		run_step(operation);
+	} else {
+		enter_step(operation, number);
+	}
 }
 
 void operation_back(struct operation *operation, size_t steps)

@@ -5,11 +5,11 @@
  * The operation engine.
  *
  * An operation is a table of steps and a context. The engine alone moves it: it commits the step
- * number and the context, then runs the step, and the step ends in exactly one verb - next, back,
- * fail, again or wait. Every step is written to be run twice, because after a crash the engine
- * simply runs the stored step again. When a step fails, is cancelled or is overdue (the same path),
- * the engine undoes the steps from there backwards, the failed step included, by their undo
- * functions and the same verbs.
+ * number and the context, then runs the step (a step with no effect outside needs no commit, see
+ * at_once), and the step ends in exactly one verb - next, back, fail, again or wait. Every step is
+ * written to be run twice, because after a crash the engine simply runs the stored step again. When
+ * a step fails, is cancelled or is overdue (the same path), the engine undoes the steps from there
+ * backwards, the failed step included, by their undo functions and the same verbs.
  *
  * Operations on one volume queue first-in first-out; the others run side by side. All operations
  * end through one exit, which commits, frees the queue and tells all listeners once.

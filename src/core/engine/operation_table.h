@@ -28,9 +28,12 @@ enum step_deadline {
 struct step {
 	const char *name;
 	const char *would; /* what the step does, for people: "Ask CloudStack to …." */
-	/* False: this operation has nothing to do in this step, whose run is left out. NULL: it
-	 * always has. */
+	/* False: this operation has nothing to do in this step, which is left out. NULL: it always
+	 * has. */
 	bool (*applies)(const struct operation *operation);
+	/* True: the step has no effect outside the store now, and hardly ever waits, so it runs
+	 * without a commit before it. After a crash, the step before it runs again. NULL: never. */
+	bool (*at_once)(const struct operation *operation);
 	/* the command of CloudStack that the step cannot do without, and another one that serves as
 	 * well; NULL: none */
 	const char *command, *command_instead;

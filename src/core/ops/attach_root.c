@@ -315,6 +315,7 @@ static const struct step attach_root_steps[] = {
 	  .vm_turn = true },
 	{ .name = "publish",
 	  .would = "Note the attachment in the store.",
+	  .at_once = op_elsewhere,
 	  .run = publish,
 	  .deadline = STEP_DEVICE },
 };

@@ -283,6 +283,7 @@ const struct step attaching_steps[ATTACHING_STEP_COUNT] = {
 	{ .name = "await-device",
 	  .would =
 		  "Find out which device the volume has become; on another VM there is none to find.",
+	  .at_once = op_elsewhere,
 	  .run = await_device,
 	  .deadline = STEP_DEVICE,
 	  .awaits_kernel = true },
@@ -305,6 +306,7 @@ const struct step attaching_steps[ATTACHING_STEP_COUNT] = {
 	  .deadline = STEP_DEVICE },
 	{ .name = "publish",
 	  .would = "Note the attachment in the store.",
+	  .at_once = op_elsewhere,
 	  .run = publish,
 	  .deadline = STEP_DEVICE },
 };

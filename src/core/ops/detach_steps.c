@@ -504,6 +504,11 @@ static bool is_attached(const struct operation *operation)
 	return detaching_of(operation)->attached;
 }
 
+static bool is_elsewhere(const struct operation *operation)
+{
+	return !is_served_here(operation);
+}
+
 const struct step detaching_steps[DETACHING_STEP_COUNT] = {
 	/* Nothing has been changed yet if this step fails. */
 	{ .name = "check",
@@ -549,6 +554,7 @@ const struct step detaching_steps[DETACHING_STEP_COUNT] = {
 	  .vm_turn = true },
 	{ .name = "await-gone",
 	  .would = "Wait until the disk is gone from this machine, and note that in the store.",
+	  .at_once = is_elsewhere,
 	  .run = await_gone,
 	  .deadline = STEP_DEVICE,
 	  .awaits_kernel = true },

@@ -26,6 +26,11 @@ static inline bool op_on_appliance(const struct operation *operation)
 	return env_is_appliance(operation->ops->env, operation->record.vm_id);
 }
 
+static inline bool op_elsewhere(const struct operation *operation)
+{
+	return !op_on_appliance(operation);
+}
+
 extern const struct operation_kind *const operation_kinds[OPERATION_TYPE_COUNT];
 extern const struct operation_kind op_create, op_attach, op_attach_root, op_detach, op_delete,
 	op_resize, op_cleanup, op_snapshot, op_revert, op_delete_snapshot;

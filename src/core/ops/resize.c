@@ -523,6 +523,7 @@ static const struct step resize_steps[] = {
 	  .deadline = STEP_DEVICE },
 	{ .name = "publish",
 	  .would = "Note the new size in the store.",
+	  .at_once = op_elsewhere,
 	  .run = publish,
 	  .deadline = STEP_DEVICE },
 };

@@ -251,6 +251,27 @@ static void history(void **state)
 	assert_string_equal(rows[ARRAY_SIZE(steps) + 1].new_status, "completed");
 }
 
+/* Of an attachment to another VM, whose disk is not here: only what has an effect outside is
+ * committed before it is done. */
+static void history_of_what_happens_elsewhere(void **state)
+{
+	static const char *const steps[] = { "check", "ask-cloud", "await-job" };
+	struct world *world = *state;
+	struct store_memory_transition rows[16];
+	const char *id;
+
+	server_add(&world->server, "one", 5);
+	id = accepted(world, ask_attach(world, VOLUME(1), OTHER_VM));
+	completed(world, id);
+	assert_int_equal(store_memory_history(world->store, id, rows, ARRAY_SIZE(rows)),
+			 ARRAY_SIZE(steps) + 2);
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
+		assert_non_null(strstr(rows[i + 1].details, steps[i]));
+	assert_non_null(strstr(rows[ARRAY_SIZE(steps) + 1].details, "publish"));
+	assert_string_equal(rows[ARRAY_SIZE(steps) + 1].new_status, "completed");
+	assert_non_null(mapping_find(world->core->model, VOLUME(1)));
+}
+
 /* A commit is refused for good: what was done is taken back, and nobody has heard that it was
  * completed. */
 static void refused_at_every_commit(void **state)
@@ -607,6 +628,7 @@ int main(void)
 		TEST(refused_acceptance_lets_the_next_on),
 		TEST(nothing_is_told_while_the_store_is_away),
 		TEST(history),
+		TEST(history_of_what_happens_elsewhere),
 		cmocka_unit_test(refused_at_every_commit),
 		cmocka_unit_test(cancel_at_every_turn),
 		cmocka_unit_test(granted_cancel_survives_a_kill),
