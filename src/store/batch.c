@@ -140,13 +140,26 @@ static void fill_texts(const struct record *record, void *row)
 	}
 }
 
-void store_batch_operation(struct store_batch *batch, const struct operation_record *operation)
+static void put_operation(struct store_batch *batch, const struct operation_record *operation,
+			  bool stays)
 {
 	struct store_change *change = add_change(batch, STORE_OPERATIONS);
 
 	assert(!str_empty(operation->id));
 	record_copy(&operation_row, &change->row, operation);
 	fill_texts(&operation_row, &change->row);
+	change->stays = stays;
+}
+
+void store_batch_operation(struct store_batch *batch, const struct operation_record *operation)
+{
+	put_operation(batch, operation, false);
+}
+
+void store_batch_operation_stays(struct store_batch *batch,
+				 const struct operation_record *operation)
+{
+	put_operation(batch, operation, true);
 }
 
 void store_batch_history(struct store_batch *batch, const char *operation_id,

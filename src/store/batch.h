@@ -15,6 +15,7 @@ struct store_change {
 	STAILQ_ENTRY(store_change) entry;
 	enum store_table table;
 	bool remove; /* only the key of the row is set */
+	bool stays;  /* see store_batch_operation_stays() */
 	union store_row row;
 };
 

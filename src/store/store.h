@@ -61,8 +61,13 @@ struct store_batch *store_batch_new(const char *entity_key);
 /* only for a batch that was not submitted */
 void store_batch_free(struct store_batch *batch);
 void store_batch_optional(struct store_batch *batch);
-/* Insert or replace by id; copies the record. */
+/* Insert or replace by id; copies the record. If there is a row, a store may leave out what never
+ * changes (FIELD_CONST). */
 void store_batch_operation(struct store_batch *batch, const struct operation_record *operation);
+/* The same, if status, volume, VM and need for attention are those of the row: lists have it where
+ * they had it, and the store need not touch their indexes. */
+void store_batch_operation_stays(struct store_batch *batch,
+				 const struct operation_record *operation);
 /*
  * One transition: the status before and after, and as JSON the details (the step, the error) and
  * who asked for it; NULL for none.

@@ -354,7 +354,8 @@ void operation_commit(struct operation *operation, const char *previous_status)
 	free(record->context);
 	record->context = operation_context_to_json(operation);
 	operation_show_time(operation, record);
-	change_put_operation(change, record, previous_status, details, operation->asked_by);
+	change_put_operation(change, record, operation->durable, previous_status, details,
+			     operation->asked_by);
 	str_set(&operation->asked_by, NULL);
 	str_set(&record->context, NULL); /* the change has a copy */
 	operation->phase = PHASE_COMMITTING;

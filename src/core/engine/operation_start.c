@@ -268,8 +268,8 @@ struct settling *operation_resolve(struct engine *engine, const struct operation
 	settling->record.error = xasprintf("%s; %s", str_or(record->error, "it failed"), words);
 	settling->done = done;
 	settling->arg = arg;
-	change_put_operation(change, &settling->record, operation_status_names[record->status],
-			     details, caller);
+	change_put_operation(change, &settling->record, NULL,
+			     operation_status_names[record->status], details, caller);
 	change_submit(change, CHANGE_OPTIONAL, NULL, on_settled, settling);
 	return settling;
 }

@@ -97,11 +97,23 @@ static struct store_batch *batch_of(struct change *change)
 	return change->batch;
 }
 
+static bool is_in_place(const struct operation_record *record,
+			const struct operation_record *stored)
+{
+	return record->status == stored->status && streq(record->volume_id, stored->volume_id) &&
+	       streq(record->vm_id, stored->vm_id) &&
+	       record->needs_attention == stored->needs_attention;
+}
+
 void change_put_operation(struct change *change, const struct operation_record *record,
-			  const char *previous_status, const char *details, const char *caller)
+			  const struct operation_record *stored, const char *previous_status,
+			  const char *details, const char *caller)
 {
 	change->has_operation = true;
-	store_batch_operation(batch_of(change), record);
+	if (stored && is_in_place(record, stored))
+		store_batch_operation_stays(batch_of(change), record);
+	else
+		store_batch_operation(batch_of(change), record);
 	store_batch_history(batch_of(change), record->id, previous_status,
 			    operation_status_names[record->status], details, caller);
 }

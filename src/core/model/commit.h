@@ -39,10 +39,12 @@ struct change *change_new(struct model *model, const char *entity);
 /* For a change that has not been submitted; takes NULL. */
 void change_free(struct change *change);
 
-/* Puts the operation and its row of history. details is a JSON object; so is caller, who asked for
- * this very transition, NULL if it follows from an earlier one. */
+/* Puts the operation and its row of history. stored: the record as the store has it, NULL if that
+ * is not known. details is a JSON object; so is caller, who asked for this very transition, NULL if
+ * it follows from an earlier one. */
 void change_put_operation(struct change *change, const struct operation_record *record,
-			  const char *previous_status, const char *details, const char *caller);
+			  const struct operation_record *stored, const char *previous_status,
+			  const char *details, const char *caller);
 /* Each takes the texts of the record. Several mappings may exchange their devices. */
 void change_put_mapping(struct change *change, struct mapping_record *record);
 void change_set_export(struct change *change, struct export_record *record); /* at most one */

@@ -5,6 +5,10 @@
  *
  * "Insert or replace" is an upsert by the table's key and never REPLACE, which would delete the row
  * first and, with the row, its history.
+ *
+ * SQLite writes all indexes anew whose columns an update names, also if the values stay, and these
+ * pages are most of a commit. So an update of an operation names no column that never changes, and
+ * if the operation only enters its next step, none that has an index.
  */
 
 #include "store/sqlite/rows.h"
@@ -49,6 +53,18 @@ static int bind_row(sqlite3_stmt *stmt, const struct record *record, const void 
 	return rc;
 }
 
+/* The columns by which lists are narrowed, see store_batch_operation_stays(). */
+static bool is_of_place(const struct field *field)
+{
+	return streq(field->name, "status") || streq(field->name, "volume_id") ||
+	       streq(field->name, "vm_id") || streq(field->name, "needs_attention");
+}
+
+static bool may_change(const struct field *field, bool stays)
+{
+	return !(field->flags & FIELD_CONST) && !(stays && is_of_place(field));
+}
+
 /* row is zeroed. */
 static int read_row(sqlite3_stmt *stmt, enum store_table table, void *row, struct err *err)
 {
@@ -88,12 +104,44 @@ static int prepare_put(sqlite3 *db, enum store_table table, sqlite3_stmt **out)
 	for (size_t i = 0; i < view->record->count; i++) {
 		const char *name = view->record->fields[i].name;
 
-		if (streq(name, view->key))
+		if (streq(name, view->key) ||
+		    (table == STORE_OPERATIONS && !may_change(&view->record->fields[i], false)))
 			continue;
 		buf_printf(&sql, "%s\"%s\" = excluded.\"%s\"", comma, name, name);
 		comma = ", ";
 	}
 	return prepare(db, sql.data, out);
+}
+
+static int prepare_stay(sqlite3 *db, sqlite3_stmt **out)
+{
+	const struct store_table_view *view = &store_tables[STORE_OPERATIONS];
+	struct buf _cleanup_buf_ sql = BUF_NULL;
+	const char *comma = "";
+
+	buf_printf(&sql, "UPDATE %s SET ", view->name);
+	for (size_t i = 0; i < view->record->count; i++) {
+		if (!may_change(&view->record->fields[i], true))
+			continue;
+		buf_printf(&sql, "%s\"%s\" = ?", comma, view->record->fields[i].name);
+		comma = ", ";
+	}
+	buf_printf(&sql, " WHERE \"%s\" = ?", view->key);
+	return prepare(db, sql.data, out);
+}
+
+static int bind_stay(sqlite3_stmt *stmt, const void *row)
+{
+	const struct record *record = store_tables[STORE_OPERATIONS].record;
+	int rc = SQLITE_OK, parameter = 0;
+
+	for (size_t i = 0; i < record->count && rc == SQLITE_OK; i++) {
+		if (may_change(&record->fields[i], true))
+			rc = bind_field(stmt, ++parameter, &record->fields[i], row);
+	}
+	return rc == SQLITE_OK
+		       ? bind_field(stmt, ++parameter, store_table_key(STORE_OPERATIONS), row)
+		       : rc;
 }
 
 static int prepare_remove(sqlite3 *db, enum store_table table, sqlite3_stmt **out)
@@ -138,6 +186,7 @@ void sqlite_statements_clear(struct sqlite_statements *statements)
 		sqlite3_finalize(statements->put[i]);
 		sqlite3_finalize(statements->remove[i]);
 	}
+	sqlite3_finalize(statements->stay);
 	for (size_t i = 0; i < ARRAY_SIZE(statements->list); i++)
 		sqlite3_finalize(statements->list[i]);
 	*statements = (struct sqlite_statements){ 0 };
@@ -153,14 +202,33 @@ static int finish(sqlite3_stmt *stmt)
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
+/* *found: there was such a row. */
+static int stay(sqlite3 *db, struct sqlite_statements *statements,
+		const struct store_change *change, bool *found)
+{
+	int rc = statements->stay ? SQLITE_OK : prepare_stay(db, &statements->stay);
+
+	if (rc == SQLITE_OK)
+		rc = bind_stay(statements->stay, &change->row);
+	if (rc == SQLITE_OK)
+		rc = finish(statements->stay);
+	*found = rc == SQLITE_OK && sqlite3_changes(db) > 0;
+	return rc;
+}
+
 int sqlite_apply(sqlite3 *db, struct sqlite_statements *statements,
 		 const struct store_change *change)
 {
 	const struct store_table_view *view = &store_tables[change->table];
 	sqlite3_stmt **stmt = change->remove ? &statements->remove[change->table]
 					     : &statements->put[change->table];
+	bool found = false;
 	int rc = SQLITE_OK;
 
+	if (change->stays)
+		rc = stay(db, statements, change, &found);
+	if (rc != SQLITE_OK || found)
+		return rc;
 	if (!*stmt)
 		rc = change->remove ? prepare_remove(db, change->table, stmt)
 				    : prepare_put(db, change->table, stmt);

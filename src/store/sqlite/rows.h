@@ -12,6 +12,7 @@
 /* Prepared statements, made when first needed. */
 struct sqlite_statements {
 	sqlite3_stmt *put[STORE_TABLE_COUNT];
+	sqlite3_stmt *stay; /* of operations alone */
 	sqlite3_stmt *remove[STORE_TABLE_COUNT];
 	sqlite3_stmt *list[1 << SQL_CLAUSE_COUNT];
 };

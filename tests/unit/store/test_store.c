@@ -258,6 +258,41 @@ static void a_later_row_replaces_an_earlier_one(void **state)
 	record_clear(&mapping_record, &second);
 }
 
+/* Its next step, which changes nothing by which it is listed. */
+static void an_operation_stays_where_lists_have_it(void **state)
+{
+	struct fixture *f = *state;
+	struct operation_record operation = { 0 };
+	struct store_batch *batch = store_batch_new("v");
+	struct store_loaded loaded;
+
+	fill_record(&operation_record, &operation, 1);
+	operation.status = OPERATION_EXECUTING;
+	store_batch_operation(batch, &operation);
+	assert_ok(fixture_commit(f, batch));
+	str_set(&operation.step, "the next one");
+	str_set(&operation.context, "{\"found\":true}");
+	operation.step_since += 1000;
+	operation.updated_at += 1000;
+	batch = store_batch_new("v");
+	store_batch_operation_stays(batch, &operation);
+	assert_ok(fixture_commit(f, batch));
+	/* A row that is not there is written whole. */
+	str_set(&operation.id, "op-without-a-row");
+	batch = store_batch_new("v");
+	store_batch_operation_stays(batch, &operation);
+	assert_ok(fixture_commit(f, batch));
+	fixture_reopen(f);
+	loaded = fixture_load(f);
+	assert_int_equal(loaded.operation_count, 2);
+	for (size_t i = 0; i < 2; i++) {
+		str_set(&operation.id, loaded.operations[i].id);
+		assert_same(&operation_row, &loaded.operations[i], &operation);
+	}
+	store_loaded_clear(&loaded);
+	record_clear(&operation_record, &operation);
+}
+
 static void a_later_name_or_export_replaces_that_of_the_volume(void **state)
 {
 	struct fixture *f = *state;
@@ -684,6 +719,7 @@ int main(int argc, char **argv)
 		T(marks_are_kept_and_renewed),
 		T(load_gives_operations_in_the_order_of_acceptance),
 		T(a_later_row_replaces_an_earlier_one),
+		T(an_operation_stays_where_lists_have_it),
 		T(a_later_name_or_export_replaces_that_of_the_volume),
 		T(load_gives_what_lives_oldest_first),
 		T(transitions_are_kept),
