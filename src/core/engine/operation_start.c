@@ -66,7 +66,7 @@ struct operation_asker *operation_start(struct engine *engine, const struct oper
 	operation->record.request = order->request;
 	str_set(&operation->record.caller, str_or(order->caller, OPERATION_CALLER_DAEMON));
 	str_set(&operation->asked_by, operation->record.caller);
-	operation->owner = operation_owner(operation->record.caller);
+	operation->owner = xstrdup(order->owner);
 	operation->record.created_at = clock_record_ms();
 	operation->kind = operation_kind_of(engine, &operation->record);
 	operation->context = order->context;

@@ -24,6 +24,7 @@ struct operation_order {
 	const char *request_id; /* NULL if the client gave none */
 	char *request;          /* JSON kept with the operation; taken over */
 	const char *caller;     /* JSON: who asks; NULL: the daemon itself */
+	const char *owner;      /* operation_owner() of the caller */
 	void *context;          /* heap struct of the kind; taken over */
 };
 

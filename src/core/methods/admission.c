@@ -69,14 +69,13 @@ static bool needs_store(const struct call *call)
 static int check_share(const struct call *call, struct err *err)
 {
 	size_t most = call->calls->env->options.max_operations_per_caller;
-	_cleanup_free_ char *owner = operation_owner(call->asked_by);
 
-	if (!most || !owner || operation_count_of(call->calls->engine, owner) < most)
+	if (!most || !call->owner || operation_count_of(call->calls->engine, call->owner) < most)
 		return 0;
 	return err_set(err, ERR_TOO_MANY,
 		       "%zu operations of this caller (%s) are unfinished, which is the limit "
 		       "(operations.max_per_caller); try again later",
-		       most, owner);
+		       most, call->owner);
 }
 
 bool admission_awaits_store(const struct call *call)

@@ -42,6 +42,7 @@ void begin_operation(struct call *call, const char *volume_id, const char *vm_id
 		.vm_id = vm_id,
 		.request_id = request_id_of(call),
 		.caller = call->asked_by,
+		.owner = call->owner,
 		.context = context,
 	};
 

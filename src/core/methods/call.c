@@ -39,6 +39,7 @@ static void call_free(struct call *call)
 	free(call->args);
 	caller_clear(&call->caller);
 	free(call->asked_by);
+	free(call->owner);
 	free(call);
 }
 

@@ -16,6 +16,7 @@ struct call {
 	/* JSON: the caller, for the history; only of a method that changes something, and from the
 	 * look-up of the user's name on */
 	char *asked_by;
+	char *owner; /* operation_owner() of asked_by */
 	call_done_fn done;
 	void *arg;
 	struct loop_task begin;

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "core/call.h"
+#include "core/engine/operation_owner.h"
 #include "core/env.h"
 #include "core/methods/admin_methods.h"
 #include "core/methods/admission.h"
@@ -185,6 +186,7 @@ static void admit_plan(struct call *call)
 static void begin_as(struct call *call, const char *user)
 {
 	call->asked_by = caller_to_json(&call->caller, user);
+	call->owner = operation_owner(call->asked_by);
 	if (call->plan) {
 		admit_plan(call);
 		return;
