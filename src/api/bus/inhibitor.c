@@ -7,7 +7,8 @@
  * while a program holds a lock of mode "delay", which is a descriptor.
  *
  * There is at most one lock and one question for it. Without logind, or if logind refuses, the
- * daemon goes on without a lock and asks again with the next operation.
+ * daemon goes on without a lock and asks again with the first operation after a pause: thousands
+ * of operations may begin in a second.
  */
 
 #include "api/bus/inhibitor.h"
@@ -16,9 +17,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #define LOGIND_TIMEOUT_US UINT64_C(10000000)
+#define PAUSE_MS 10000
 
 static void give_back(struct bus_inhibitor *inhibitor)
 {
@@ -38,6 +41,7 @@ static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *error)
 		log_debug("bus: a shutdown does not wait for operations: %s",
 			  refused ? str_or(refused->message, refused->name)
 				  : "logind's answer cannot be read");
+		inhibitor->not_before_ms = clock_mono_ms() + PAUSE_MS;
 		return 0;
 	}
 	/* The operations may have ended since. */
@@ -78,7 +82,8 @@ void bus_inhibitor_look(struct bus_inhibitor *inhibitor)
 		give_back(inhibitor);
 		return;
 	}
-	if (inhibitor->fd >= 0 || inhibitor->question || !inhibitor->connection->ready)
+	if (inhibitor->fd >= 0 || inhibitor->question || !inhibitor->connection->ready ||
+	    clock_mono_ms() < inhibitor->not_before_ms)
 		return;
 	r = ask(inhibitor);
 	if (r < 0)
@@ -102,6 +107,7 @@ void bus_inhibitor_init(struct bus_inhibitor *inhibitor, struct core *core,
 void bus_inhibitor_reset(struct bus_inhibitor *inhibitor)
 {
 	inhibitor->question = sd_bus_slot_unref(inhibitor->question);
+	inhibitor->not_before_ms = 0;
 }
 
 void bus_inhibitor_fini(struct bus_inhibitor *inhibitor)

@@ -17,6 +17,7 @@ struct bus_inhibitor {
 	struct event_listener listener;
 	sd_bus_slot *question; /* NULL: logind is not being asked */
 	int fd;                /* logind's lock; -1: none */
+	int64_t not_before_ms; /* clock_mono_ms() until which a refusal counts */
 };
 
 void bus_inhibitor_init(struct bus_inhibitor *inhibitor, struct core *core,
