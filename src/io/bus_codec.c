@@ -30,6 +30,17 @@
 #define APPEND_DEPTH_MAX 16
 #define READ_DEPTH_MAX 64
 
+int bus_append_plain(sd_bus_message *m, const char *text)
+{
+	size_t length = strlen(text);
+	char *place = NULL;
+	int r = sd_bus_message_append_string_space(m, length, &place);
+
+	if (r >= 0)
+		memcpy(place, text, length + 1);
+	return r;
+}
+
 int bus_append_text(sd_bus_message *m, const char *text)
 {
 	_cleanup_json_ struct json *clean = NULL;
@@ -38,7 +49,7 @@ int bus_append_text(sd_bus_message *m, const char *text)
 
 	text = str_or(text, "");
 	if (str_is_plain_text(text))
-		return sd_bus_message_append_basic(m, 's', text);
+		return bus_append_plain(m, text);
 	/* The JSON writer already knows how to replace bytes that are not UTF-8. */
 	json_put_text(&w, text);
 	clean = json_parse(quoted.data, quoted.length, NULL);
@@ -276,7 +287,7 @@ int bus_append_entry(sd_bus_message *m, const struct field *field, const void *o
 	int r = sd_bus_message_open_container(m, 'e', "sv");
 
 	if (r >= 0)
-		r = sd_bus_message_append_basic(m, 's', field->name);
+		r = bus_append_plain(m, field->name);
 	if (r >= 0)
 		r = sd_bus_message_open_container(m, 'v', field_type_view(field->type)->bus);
 	if (r >= 0)

@@ -21,6 +21,9 @@ int bus_append_entry(sd_bus_message *m, const struct field *field, const void *o
 bool bus_field_is_same(const struct field *field, const void *a, const void *b);
 /* Appends text as valid UTF-8: the bus disconnects a sender of other text. */
 int bus_append_text(sd_bus_message *m, const char *text);
+/* Appends text that is known to be valid UTF-8, such as a name of the program's own; sd-bus itself
+ * would check each character once more. */
+int bus_append_plain(sd_bus_message *m, const char *text);
 
 /*
  * The next value of m into a field, limits checked. Integers of any width are taken if the value

@@ -109,7 +109,7 @@ static int append_property(sd_bus_message *m, const struct field *field, const v
 
 	method_bus_property(field->name, name);
 	if (r >= 0)
-		r = sd_bus_message_append_basic(m, 's', name);
+		r = bus_append_plain(m, name);
 	if (r >= 0)
 		r = sd_bus_message_open_container(m, 'v', field_type_view(field->type)->bus);
 	if (r >= 0)

@@ -207,8 +207,6 @@ static bool flush_marked(struct bus_signals *signals)
 			return false;
 		settle(signals, object);
 	}
-	for (enum method_scope scope = SCOPE_VOLUME; scope < SCOPE_COUNT; scope++)
-		tell_hidden(signals, scope);
 	return true;
 }
 
@@ -337,14 +335,23 @@ static bool flush(struct bus_signals *signals)
 	return flush_marked(signals) && (!signals->connection->ready || send_late(signals));
 }
 
+/* How many objects are hidden is told once a turn, also if many operations begin in it. */
+static void flush_all(struct bus_signals *signals)
+{
+	if (!flush(signals))
+		return;
+	for (enum method_scope scope = SCOPE_VOLUME; scope < SCOPE_COUNT; scope++)
+		tell_hidden(signals, scope);
+}
+
 static void on_flush_task(struct loop_task *task)
 {
-	flush(container_of(task, struct bus_signals, flush_task));
+	flush_all(container_of(task, struct bus_signals, flush_task));
 }
 
 static void on_flush_timer(struct loop_timer *timer)
 {
-	flush(container_of(timer, struct bus_signals, flush_timer));
+	flush_all(container_of(timer, struct bus_signals, flush_timer));
 }
 
 /* Clients read all objects when the name appears: that counts as told. */
