@@ -20,6 +20,7 @@ struct model *model_new(struct env *env)
 	struct model *model = xnew(struct model);
 
 	model->env = env;
+	TAILQ_INIT(&model->touched);
 	TAILQ_INIT(&model->changes);
 	TAILQ_INIT(&model->notice_listeners);
 	events_init(model, volumes_tell_changed);

@@ -19,7 +19,7 @@ struct model {
 	uint64_t list_round;     /* of the list of volumes that is or was fetched last */
 	bool volumes_known;      /* one whole list has been fetched */
 	bool volumes_here_known; /* one list of the appliance's volumes has been fetched */
-	bool volumes_dirty;
+	TAILQ_HEAD(volume_list, volume) touched; /* volumes that a change event is due for */
 
 	struct mapping *mappings;
 	struct name *names;

@@ -77,23 +77,29 @@ void volume_touch(struct model *model, const char *id)
 
 	if (!volume)
 		return;
-	volume->dirty = true;
-	model->volumes_dirty = true;
+	if (!volume->is_touched)
+		TAILQ_INSERT_TAIL(&model->touched, volume, touched_entry);
+	volume->is_touched = true;
 	events_queue_volumes(model);
 	notice_tell_volume(model, NOTICE_VOLUME_CHANGED, id);
 }
 
+static void untouch(struct model *model, struct volume *volume)
+{
+	if (volume->is_touched)
+		TAILQ_REMOVE(&model->touched, volume, touched_entry);
+	volume->is_touched = false;
+}
+
 void volumes_tell_changed(struct model *model)
 {
-	struct volume *volume, *next;
+	/* A listener may touch more, whose turn is the next one. */
+	const struct volume *last = TAILQ_LAST(&model->touched, volume_list);
+	struct volume *volume, *told = NULL;
 
-	if (!model->volumes_dirty)
-		return;
-	model->volumes_dirty = false;
-	HASH_ITER(hh, model->volumes, volume, next) {
-		if (!volume->dirty)
-			continue;
-		volume->dirty = false;
+	while (told != last && (volume = TAILQ_FIRST(&model->touched))) {
+		told = volume;
+		untouch(model, volume);
 		if (!volume->is_new)
 			events_deliver(model, &(struct core_event){ .type = EVENT_VOLUME_CHANGED,
 								    .id = volume->id });
@@ -159,6 +165,7 @@ int volume_missing(struct model *model, const char *id, struct err *err)
 static void volume_free(struct model *model, struct volume *volume)
 {
 	HASH_DEL(model->volumes, volume);
+	untouch(model, volume);
 	cloud_volume_release(&volume->cloud);
 	free(volume->last_operation_id);
 	free(volume->id);

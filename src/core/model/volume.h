@@ -5,6 +5,7 @@
  * their turn comes. They answer questions quickly. */
 
 #include "base/hash.h"
+#include "base/queue.h"
 #include "cloud/cloud.h"
 #include "spec/records.h"
 
@@ -22,8 +23,9 @@ struct volume {
 	uint64_t asked_round;
 	/* found by its id, and no list has shown it so far, such as a volume of a project */
 	bool by_id;
-	bool dirty;  /* a change event is due, */
-	bool is_new; /* but another event of the same turn tells that the volume is there */
+	TAILQ_ENTRY(volume) touched_entry;
+	bool is_touched; /* a change event is due, */
+	bool is_new;     /* but another event of the same turn tells that the volume is there */
 	UT_hash_handle hh;
 };
 
