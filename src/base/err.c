@@ -231,6 +231,16 @@ void err_clear(struct err *err)
 	err->field[0] = err->text[0] = err->cloud_text[0] = '\0';
 }
 
+void err_copy(struct err *to, const struct err *from)
+{
+	to->code = from->code;
+	to->reason = from->reason;
+	to->cloud_code = from->cloud_code;
+	memcpy(to->field, from->field, strlen(from->field) + 1);
+	memcpy(to->text, from->text, strlen(from->text) + 1);
+	memcpy(to->cloud_text, from->cloud_text, strlen(from->cloud_text) + 1);
+}
+
 void err_keep(struct err **slot, const struct err *err)
 {
 	struct err *kept = NULL;

@@ -109,6 +109,8 @@ int err_vset(struct err *err, enum err_code code, const char *format, va_list ar
 void err_clear(struct err *err);
 /* Puts the circumstance in front of the text: "attaching volume X: <text>". */
 void err_prefix(struct err *err, const char *format, ...) _printf_(2, 3);
+/* Like an assignment, but without the unused rest of the texts. */
+void err_copy(struct err *to, const struct err *from);
 /* Keeps a copy in *slot; NULL, or an error with ERR_NONE, empties it. */
 void err_keep(struct err **slot, const struct err *err);
 /* Cut and marked as the text of an error is, for texts that errors become part of. */

@@ -137,8 +137,6 @@ struct cloud_snapshot {
 
 struct cloud_result {
 	enum cloud_outcome outcome;
-	/* also set for CLOUD_OK with CLOUD_JOB_FAILED: why the job failed */
-	struct err err;
 	/* of a submitted command: the id CloudStack really gave the job; NULL: the command has no
 	 * job */
 	const char *job_id;
@@ -166,7 +164,12 @@ struct cloud_result {
 	bool is_unknown; /* list of one id: CloudStack says that it has never had this id */
 	bool too_long;   /* the answer was beyond our bound */
 	bool endless;    /* of a walk: CloudStack answers, but its list does not come to an end */
+	/* also set for CLOUD_OK with CLOUD_JOB_FAILED: why the job failed; the last member, since
+	 * it is large (cloud_result_init) */
+	struct err err;
 };
+/* Zeroes all but the texts of the error, which are empty. */
+void cloud_result_init(struct cloud_result *result);
 /* Everything the result points to is valid during the callback only. */
 typedef void (*cloud_done_fn)(void *arg, const struct cloud_result *result);
 
@@ -396,8 +399,7 @@ bool cloud_err_is_lost_job(const struct err *err);
 struct cloud_health {
 	/* CloudStack answers and knows our keys; a single lost answer does not count */
 	bool usable;
-	char reason[ERR_TEXT_SIZE]; /* "" if well; never holds a key or a URL with a key */
-	int64_t usable_since_ms;    /* clock_waking_ms() when this last became true, 0 never */
+	int64_t usable_since_ms; /* clock_waking_ms() when this last became true, 0 never */
 	/* it answers, but took no change when it was last asked for one; reason has its words */
 	bool in_maintenance;
 	/* clock_waking_ms() until which its last refusal of a change counts, or counted; 0 none */
@@ -407,9 +409,10 @@ struct cloud_health {
 	int64_t skew_ms;
 	/* clock_mono_ms() from which CloudStack may be asked again after a 429; 0 now */
 	int64_t throttled_until_ms;
-	uint64_t throttled; /* answers that were 429 */
-	uint64_t calls;     /* requests sent, queries of jobs included */
-	size_t in_flight;   /* on the wire and waiting */
+	uint64_t throttled;         /* answers that were 429 */
+	uint64_t calls;             /* requests sent, queries of jobs included */
+	size_t in_flight;           /* on the wire and waiting */
+	char reason[ERR_TEXT_SIZE]; /* "" if well; never holds a key or a URL with a key */
 };
 void cloud_health(const struct cloud *cloud, struct cloud_health *out);
 /* Tells of each command that reads: whether it was asked so far, and the failure of the last time,

@@ -138,9 +138,11 @@ void cloud_merge_answer(struct cloud_call *carrier, struct cloud_call_list *wait
 	send_back(carrier, waiting, reply, says_nothing(reply, http_status));
 	/* A done may cancel calls, also other members. */
 	while ((call = TAILQ_FIRST(&carrier->members.calls))) {
-		struct cloud_result result = { .outcome = reply->result.outcome,
-					       .err = reply->result.err };
+		struct cloud_result result;
 
+		cloud_result_init(&result);
+		result.outcome = reply->result.outcome;
+		err_copy(&result.err, &reply->result.err);
 		cloud_call_unlink(call);
 		result.volumes = volume_of(reply, call->lookup);
 		result.count = result.volumes ? 1 : 0;

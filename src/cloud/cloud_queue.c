@@ -95,7 +95,7 @@ static void note_health(struct cloud_queue *queue, const struct cloud_call *call
 	} else if (reply->answered || (++queue->lost >= LOST_MAX && !call->is_bulk)) {
 		health->usable = false;
 	}
-	memcpy(health->reason, reply->result.err.text, sizeof(health->reason));
+	memcpy(health->reason, reply->result.err.text, strlen(reply->result.err.text) + 1);
 	if (well)
 		health->reason[0] = '\0';
 	if (reply->answered)
@@ -106,7 +106,8 @@ void cloud_queue_health(const struct cloud_queue *queue, struct cloud_health *ou
 {
 	assert(out);
 
-	*out = queue->health;
+	memcpy(out, &queue->health, offsetof(struct cloud_health, reason));
+	memcpy(out->reason, queue->health.reason, strlen(queue->health.reason) + 1);
 	out->in_flight = queue->running.count + queue->waiting.count + queue->held.count;
 	out->skew_ms = cloud_clock_skew_ms(cloud_probe_clock(queue->probe));
 	cloud_maintenance_health(&queue->maintenance, out);

@@ -640,9 +640,10 @@ static void read_answer(struct cloud_reply *reply, const struct cloud_question *
 	_cleanup_json_ struct json *document = NULL;
 	struct cloud_fault fault = { 0 };
 	const struct json *payload;
-	struct err err = { 0 };
+	struct err err;
 	const char *why;
 
+	err_clear(&err);
 	if (response->body_length > 0)
 		document = parse_body(response->body, response->body_length, &err);
 	payload = document && json_kind(document) == JSON_OBJECT ? json_first(document) : NULL;
@@ -672,12 +673,24 @@ static bool is_redirect(const struct http_response *response)
 	return response->status >= 300 && response->status < 400;
 }
 
+void cloud_result_init(struct cloud_result *result)
+{
+	memset(result, 0, offsetof(struct cloud_result, err));
+	err_clear(&result->err);
+}
+
+static void reply_init(struct cloud_reply *reply)
+{
+	memset(reply, 0, offsetof(struct cloud_reply, result));
+	cloud_result_init(&reply->result);
+}
+
 void cloud_reply_read(struct cloud_reply *reply, const struct cloud_question *question,
 		      const struct http_response *response)
 {
 	assert(reply && question && question->what && response);
 
-	*reply = (struct cloud_reply){ 0 };
+	reply_init(reply);
 	if (response->status == 0 || response->err.code != ERR_NONE) {
 		reply->result.outcome = cloud_error_silence(question, response, &reply->result.err);
 		reply->result.too_long = response->err.code == ERR_TOO_LARGE;
@@ -730,5 +743,5 @@ void cloud_reply_clear(struct cloud_reply *reply)
 	free(reply->job_id);
 	free(reply->entity_id);
 	buf_clear(&reply->left_out);
-	*reply = (struct cloud_reply){ 0 };
+	reply_init(reply);
 }

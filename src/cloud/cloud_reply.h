@@ -46,9 +46,8 @@ struct cloud_question {
 };
 
 struct cloud_reply {
-	struct cloud_result result; /* points into the members below */
-	bool answered;              /* CloudStack itself wrote the answer */
-	int64_t wait_ms;            /* send nothing before this has passed; 0 = no wait */
+	bool answered;   /* CloudStack itself wrote the answer */
+	int64_t wait_ms; /* send nothing before this has passed; 0 = no wait */
 	char *job_id;
 	char *entity_id;
 	struct cloud_volume *volumes;
@@ -59,7 +58,8 @@ struct cloud_reply {
 	struct cloud_limits *limits;
 	char **jobs;
 	struct buf left_out;
-	size_t count; /* of the rows in one of these */
+	size_t count;               /* of the rows in one of these */
+	struct cloud_result result; /* points into the members above */
 };
 
 /* Fills an uninitialised reply from any response; the caller clears it afterwards. */

@@ -439,14 +439,15 @@ static void plan_next(struct sysblock *sysblock)
 
 int sysblock_scan(struct sysblock *sysblock, struct err *err)
 {
-	struct err trouble = { 0 };
+	struct err trouble;
 	bool ok;
 
 	assert(!sysblock->scanning);
+	err_clear(&trouble);
 	sysblock->scanning = true;
 	sysblock->health.scans++;
 	ok = sysblock->health.ok = list_directory(sysblock, &trouble) == 0;
-	memcpy(sysblock->health.reason, trouble.text, sizeof(sysblock->health.reason));
+	memcpy(sysblock->health.reason, trouble.text, strlen(trouble.text) + 1);
 	if (ok) {
 		merge(sysblock);
 		look_around(sysblock);

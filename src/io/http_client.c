@@ -369,11 +369,14 @@ static void explain(struct http_call *call, CURLcode code, struct err *err)
 /* Tells the owner and frees the call. */
 static void call_finish(struct http_call *call, CURLcode code)
 {
-	struct http_response response = {
-		.body = "", .content_type = "", .redirect = "", .sent = call->sent
-	};
+	struct http_response response;
 	_cleanup_free_ char *redirect = NULL;
 
+	response.status = 0;
+	response.body = response.content_type = response.redirect = "";
+	response.body_length = 0;
+	response.sent = call->sent;
+	err_clear(&response.err);
 	if (code == CURLE_OK) {
 		fill_answer(call, &response);
 		redirect = find_redirect(call);

@@ -122,7 +122,9 @@ void store_health(const struct store *store, struct store_health *out)
 {
 	const struct store_item *oldest = TAILQ_FIRST(&store->open);
 
-	*out = (struct store_health){ .waiting = store->open_count };
+	memset(out, 0, offsetof(struct store_health, reason));
+	out->reason[0] = '\0';
+	out->waiting = store->open_count;
 	if (oldest)
 		out->oldest_ms = clock_waking_ms() - oldest->since_ms;
 	store->backend->health(store, out);

@@ -282,11 +282,11 @@ void store_access_clear(struct store_access *access);
 
 struct store_health {
 	bool away;
-	char reason[ERR_TEXT_SIZE]; /* "" if the store is well */
 	size_t waiting;             /* batches and reads not yet answered */
 	int64_t oldest_ms;          /* age of the oldest of them */
 	int64_t stuck_ms;           /* for which work has waited for the same thread */
 	uint64_t transactions;      /* commits since start */
+	char reason[ERR_TEXT_SIZE]; /* "" if the store is well */
 };
 void store_health(const struct store *store, struct store_health *out);
 /* Writes the figures of the store for Prometheus. */

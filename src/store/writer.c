@@ -90,10 +90,10 @@ static int64_t now_us(void)
 
 static void commit(struct writer *writer, struct store_batch *const *group, size_t count)
 {
-	struct err why = { 0 };
-
 	int64_t began_us = now_us();
+	struct err why;
 
+	err_clear(&why);
 	if (writer->driver->commit(writer->session, group, count, &why) == 0) {
 		atomic_fetch_add(&writer->transactions, 1);
 		group[0]->commit_us = now_us() - began_us;

@@ -23,8 +23,9 @@ static bool was_begun(struct call *call)
 /* Changes may have been paused while it waited. */
 static bool is_refused(struct call *call)
 {
-	struct err err = { 0 };
+	struct err err;
 
+	err_clear(&err);
 	if (admission_check(call, &err) == 0)
 		return false;
 	call_fail(call, &err);

@@ -94,7 +94,6 @@ static struct match_query make_query(const struct operation *operation)
 					 : UINT64_MAX,
 		.after_seen = context->began_here ? context->after_seen : UINT64_MAX,
 		.crowded = !context->alone,
-		.rivals = has_rivals(operation),
 		.mapped_to = mapped_to,
 		.arg = ops->model,
 	};
@@ -108,8 +107,9 @@ static const struct device *all_devices(const struct sysblock *sysblock)
 static enum match_verdict look(struct operation *operation, struct match_result *result)
 {
 	const struct sysblock *sysblock = operation->ops->env->sysblock;
-	const struct match_query query = make_query(operation);
+	struct match_query query = make_query(operation);
 
+	query.rivals = has_rivals(operation);
 	return match_device(&query, all_devices(sysblock), sysblock_count(sysblock), result);
 }
 
@@ -117,9 +117,8 @@ const struct device *op_attach_new_disk(struct operation *operation)
 {
 	struct sysblock *sysblock = operation->ops->env->sysblock;
 	const struct match_query query = make_query(operation);
-	struct err err = { 0 };
 
-	if (sysblock_scan(sysblock, &err) < 0)
+	if (sysblock_scan(sysblock, NULL) < 0)
 		return NULL;
 	return match_new_identity(&query, all_devices(sysblock), sysblock_count(sysblock));
 }
@@ -185,7 +184,7 @@ const struct device *op_attach_device_or_wait(struct operation *operation)
 
 const struct device *op_attach_own_disk(struct operation *operation)
 {
-	struct match_result result = { 0 };
+	struct match_result result;
 
 	if (!op_on_appliance(operation) || look(operation, &result) != MATCH_FOUND ||
 	    result.matched_by == MATCHED_BY_SIZE ||

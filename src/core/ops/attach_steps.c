@@ -105,9 +105,10 @@ bool op_attach_begin_or_wait(struct operation *operation, struct operation **riv
 {
 	struct attach_context *context = operation->context;
 	struct sysblock *sysblock = operation->ops->env->sysblock;
-	struct err err = { 0 };
+	struct err err;
 	bool identified;
 
+	err_clear(&err);
 	if (op_on_appliance(operation) && sysblock_scan(sysblock, &err) < 0) {
 		operation_again(operation, ATTACH_LOOK_AGAIN_MS, "%s", err.text);
 		return false;

@@ -290,8 +290,10 @@ static int check(struct cloud_change *change, const struct cloud_result *result,
 static void judge(struct cloud_change *change, const struct cloud_result *result)
 {
 	struct operation *operation = change->operation;
-	struct err state = { 0 }, err = { 0 };
+	struct err state, err;
 
+	err_clear(&state);
+	err_clear(&err);
 	if (!is_idle_or_again(change, result))
 		return;
 	if (check(change, result, &state) == 0) {
@@ -344,12 +346,13 @@ static bool is_shown(struct cloud_change *change, const struct cloud_result *res
 {
 	struct operation *operation = change->operation;
 	const struct cloud_volume *volume;
-	struct err state = { 0 };
+	struct err state;
 
 	/* The job of a VM may show the VM as it was before its end. */
 	if (change->end != CLOUD_JOB_SUCCEEDED || change->kind->check_vm ||
 	    change->kind->check_snapshot)
 		return false;
+	err_clear(&state);
 	volume = cloud_step_volume(operation, result, subject_of(change));
 	return volume && change->kind->check(operation, volume, &state) == 0;
 }
@@ -362,8 +365,9 @@ static void on_looked_early(void *arg, const struct cloud_result *result)
 {
 	struct cloud_change *change = arg;
 	const struct cloud_volume *volume;
-	struct err state = { 0 };
+	struct err state;
 
+	err_clear(&state);
 	volume = cloud_step_volume(change->operation, result, subject_of(change));
 	if (volume && !volume->job_id &&
 	    change->kind->check(change->operation, volume, &state) == 0)
@@ -534,8 +538,9 @@ static bool has_time_or_wait(struct cloud_change *change)
 static void submit(struct cloud_change *change)
 {
 	struct operation *operation = change->operation;
-	struct err err = { 0 };
+	struct err err;
 
+	err_clear(&err);
 	if (operation->from_past) {
 		cloud_step_set_past_err(operation, &err);
 		not_made(change, &err);
@@ -566,8 +571,9 @@ static void on_seen_before_asking(void *arg, const struct cloud_result *result)
 {
 	struct cloud_change *change = arg;
 	struct operation *operation = change->operation;
-	struct err err = { 0 };
+	struct err err;
 
+	err_clear(&err);
 	change->unasked = true;
 	if (!cloud_step_succeeded_or_end(operation, result) || !is_idle_or_again(change, result))
 		return;

@@ -113,8 +113,9 @@ void leftover_disk_gone_then(struct leftover_disk *leftover, struct operation *o
 	struct ops *ops = operation->ops;
 	const struct device *device;
 	struct disk_users *check;
-	struct err err = { 0 };
+	struct err err;
 
+	err_clear(&err);
 	/* The last scan may be seconds old. */
 	if (sysblock_scan(ops->env->sysblock, &err) < 0) {
 		operation_again(operation, LOOK_AGAIN_MS, "%s", err.text);
