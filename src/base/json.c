@@ -143,14 +143,17 @@ static int scan_next_number(struct scan *scan, bool *out_plain, struct err *err)
 	return 0;
 }
 
-static int check_text(struct scan scan, struct err *err)
+/* *out_plain: all numbers are integers, as in nearly every text. */
+static int check_text(struct scan scan, bool *out_plain, struct err *err)
 {
-	bool plain;
+	bool plain = true;
 	int r;
 
-	do
+	*out_plain = true;
+	do {
 		r = scan_next_number(&scan, &plain, err);
-	while (r > 0);
+		*out_plain &= plain;
+	} while (r > 0);
 	return r;
 }
 
@@ -204,13 +207,13 @@ static int check_names(const cJSON *object, struct err *err)
 
 /*
  * Visits nodes in the order of the text, so that the nth number node is the nth number of the scan.
- * The scan has already bounded the depth.
+ * The scan has already bounded the depth. scan: NULL if all numbers are plain.
  */
 static int check_tree(cJSON *node, struct scan *scan, bool strict, struct err *err)
 {
 	bool plain = true;
 
-	if (cJSON_IsNumber(node) && scan_next_number(scan, &plain, err) > 0 && !plain)
+	if (scan && cJSON_IsNumber(node) && scan_next_number(scan, &plain, err) > 0 && !plain)
 		node->type |= NUMBER_NOT_PLAIN;
 	if (strict && cJSON_IsObject(node) && check_names(node, err) < 0)
 		return -1;
@@ -227,9 +230,11 @@ static struct json *parse(const char *text, size_t length, bool strict, struct e
 			     .end = text + length,
 			     .values_max = strict ? JSON_VALUES_MAX : JSON_VALUES_LENIENT_MAX };
 	const char *end = NULL;
+	bool plain;
 	cJSON *tree;
 
-	if ((strict && check_characters(text, length, err) < 0) || check_text(scan, err) < 0)
+	if ((strict && check_characters(text, length, err) < 0) ||
+	    check_text(scan, &plain, err) < 0)
 		return NULL;
 	tree = cJSON_ParseWithLengthOpts(text, length, &end, false);
 	if (!tree) {
@@ -242,7 +247,7 @@ static struct json *parse(const char *text, size_t length, bool strict, struct e
 	if (end < text + length)
 		err_set(err, ERR_INVALID, "not JSON: more text follows the value at byte %zu",
 			(size_t)(end - text) + 1);
-	else if (check_tree(tree, &scan, strict, err) == 0)
+	else if ((plain && !strict) || check_tree(tree, plain ? NULL : &scan, strict, err) == 0)
 		return (struct json *)(void *)tree;
 	cJSON_Delete(tree);
 	return NULL;

@@ -30,14 +30,20 @@ static void random_bytes(unsigned char *out, size_t size)
 	}
 }
 
+/* An operation makes half a dozen ids, so without printf(). */
 static void uuid_finish(unsigned char id[16], unsigned version, char out[UUID_TEXT_SIZE])
 {
+	static const char digits[] = "0123456789abcdef";
+
 	id[6] = (unsigned char)((id[6] & 0x0f) | version << 4);
 	id[8] = (unsigned char)((id[8] & 0x3f) | 0x80);
-	snprintf(out, UUID_TEXT_SIZE,
-		 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", id[0],
-		 id[1], id[2], id[3], id[4], id[5], id[6], id[7], id[8], id[9], id[10], id[11],
-		 id[12], id[13], id[14], id[15]);
+	for (int i = 0; i < 16; i++) {
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			*out++ = '-';
+		*out++ = digits[id[i] >> 4];
+		*out++ = digits[id[i] & 0x0f];
+	}
+	*out = '\0';
 }
 
 void uuid_make_v4(char out[UUID_TEXT_SIZE])

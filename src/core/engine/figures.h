@@ -10,7 +10,7 @@ struct engine;
 struct engine_figures;
 struct operation;
 
-extern const char *const time_part_names[TIME_PART_COUNT]; /* also in the store */
+extern const char *const time_part_names[TIME_PART_COUNT];
 
 struct engine_figures *engine_figures_new(void);
 struct engine_figures *engine_figures_free(struct engine_figures *figures); /* returns NULL */

@@ -10,8 +10,6 @@
 
 #include "core/engine/time_spent.h"
 
-#include <stdio.h>
-
 #include "base/clock.h"
 #include "base/json.h"
 #include "core/engine/estimate.h"
@@ -21,11 +19,13 @@
 #define MEMBER "time_spent"
 #define BEGIN_MEMBER "started_at" /* milliseconds */
 
-/* "own_ms" */
-static void member_of(enum time_part part, char out[32])
-{
-	snprintf(out, 32, "%s_ms", time_part_names[part]);
-}
+/* Each commit writes them, so they are not put together anew. */
+static const char *const members[TIME_PART_COUNT] = {
+	[TIME_OWN] = "own_ms",
+	[TIME_WAITING] = "waiting_ms",
+	[TIME_CLOUDSTACK] = "cloudstack_ms",
+	[TIME_KERNEL] = "kernel_ms",
+};
 
 void operation_time_is(struct operation *operation, enum time_part part)
 {
@@ -43,12 +43,9 @@ void operation_time_is(struct operation *operation, enum time_part part)
 
 static void put_time(const struct operation *operation, struct json_writer *w)
 {
-	char name[32];
-
 	json_begin_object(w);
 	for (int part = 0; part < TIME_PART_COUNT; part++) {
-		member_of((enum time_part)part, name);
-		json_put_name(w, name);
+		json_put_name(w, members[part]);
 		json_put_int(w, operation->spent_ms[part]);
 	}
 	json_end_object(w);
@@ -83,11 +80,8 @@ char *operation_context_to_json(const struct operation *operation)
 
 static void take_time(struct operation *operation, const struct json *json)
 {
-	char name[32];
-
 	for (int part = 0; part < TIME_PART_COUNT; part++) {
-		member_of((enum time_part)part, name);
-		(void)json_integer(json_get(json_get(json, MEMBER), name),
+		(void)json_integer(json_get(json_get(json, MEMBER), members[part]),
 				   &operation->spent_ms[part]);
 	}
 	(void)json_integer(json_get(json, BEGIN_MEMBER), &operation->record.started_at);
