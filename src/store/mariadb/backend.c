@@ -142,9 +142,7 @@ static enum mariadb_fault run_transaction(struct mariadb_session *session,
 	*committing = false;
 	do {
 		session->hub_waited = false;
-		fault = mariadb_run(session, "START TRANSACTION", err);
-		if (fault == MARIADB_OK)
-			fault = mariadb_lease_write(session, err);
+		fault = mariadb_lease_write(session, err);
 		for (size_t i = 0; i < count && fault == MARIADB_OK; i++) {
 			written[i] = !is_withdrawn(batches[i]);
 			if (written[i])
@@ -274,6 +272,7 @@ static int start_thread(struct mariadb_store *store, struct mariadb_thread *thre
 
 	thread->session.cluster = &store->cluster;
 	thread->session.writer = (unsigned)(thread - store->writers);
+	thread->session.in_transactions = thread != &store->reader;
 	thread->session.connected = first ? mariadb_lease_guard : NULL;
 	thread->writer = writer_new(&store->store, name, first ? &first_driver : &driver,
 				    &thread->session, err);

@@ -178,6 +178,8 @@ static enum mariadb_fault connect_host(struct mariadb_session *session, unsigned
 		fault = set_up(session, err);
 	if (fault == MARIADB_OK && session->connected)
 		fault = session->connected(session, err);
+	if (fault == MARIADB_OK && session->in_transactions)
+		fault = mariadb_run(session, "SET SESSION autocommit = 0", err);
 	return fault;
 }
 

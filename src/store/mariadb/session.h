@@ -57,6 +57,9 @@ struct mariadb_statements {
 struct mariadb_session {
 	struct mariadb_cluster *cluster;
 	unsigned writer; /* of a session that writes: below MARIADB_WRITERS */
+	/* each statement belongs to a transaction, which the first statement begins: a round trip
+	 * less than with a statement for that */
+	bool in_transactions;
 	/* waits for as long as the server lives, and says so in the log */
 	bool patient;
 	/*

@@ -143,7 +143,7 @@ def wired(make_world):
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("statement", ["START TRANSACTION", "COMMIT"])
+@pytest.mark.parametrize("statement", ["UPDATE volume_daemon_lease SET writes", "COMMIT"], ids=["first", "last"])
 def test_cut_while_a_request_is_accepted(wired, statement, after):
     world, relay = wired
     volume = world.volume()
