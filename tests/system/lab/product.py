@@ -52,7 +52,7 @@ class Product:
     def __init__(self, vm):
         self._vm = vm
 
-    def configure(self, hold_seconds=60, stable_names="yes", engine="qemu-storage-daemon",
+    def configure(self, hold_seconds=3600, stable_names="yes", engine="qemu-storage-daemon",
                   engine_socket=None):
         """Write the configuration, so that it survives even a reset.
 

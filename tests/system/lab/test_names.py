@@ -327,10 +327,11 @@ def test_a_mounted_disk_is_exported_after_umount(lab, user):
     lab.vm.run(f"mkfs.ext4 -q {lab.attach(volume)}")
     detach(lab, volume)
     lab.cloud.set_faults([{"do": "job_delay", "command": "attachVolume", "volume": volume,
-                           "seconds": 20}])
+                           "seconds": 3600}])
     operation = lab.product.begin("attach", volume)
     user(f"mkdir -p {MOUNT_POINT}; until mount {link} {MOUNT_POINT}; do sleep .1; done; "
          f"echo ready; exec sleep infinity")
+    lab.cloud.hurry()
 
     response = lab.wait(operation)["response"]
 
