@@ -63,10 +63,12 @@ def test_every_operation_and_every_undo_has_a_scenario():
 
 def commits():
     """On SQLite every commit of every scenario. On another store every one that differs in what the store is given:
-    each commit of an operation once, whatever the volume and its machine, and those with names and exports."""
+    each commit of an operation once, whatever the volume and its machine, and those with names and exports. The end of
+    an operation that was undone is another commit than that of one that was completed."""
     first = {}
     for scenario, moment in moments():
-        if KIND == "sqlite" or scenario.served or first.setdefault((scenario.operation, moment), scenario) is scenario:
+        commit = (scenario.operation, scenario.undone, moment)
+        if KIND == "sqlite" or scenario.served or first.setdefault(commit, scenario) is scenario:
             yield scenario, moment
 
 
