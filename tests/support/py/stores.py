@@ -16,8 +16,23 @@ from .mariadb import Galera, MariaDB
 KIND = os.environ.get("VOLD_STORE", "sqlite")
 
 # For tests in which the store plays no part, because the code that they try is all above it: once, on SQLite, they show
-# what they have to show. Tests of commits, of kills during commits and of loading run on each kind.
-any_store = pytest.mark.skipif(KIND != "sqlite", reason="the store plays no part; it runs on SQLite")
+# what they have to show. Tests of commits, of kills, of loading and of pages run on each kind; in a file that is marked
+# as a whole, they say so. The nearest mark counts.
+any_store = pytest.mark.stores("sqlite")
+each_store = pytest.mark.stores("sqlite", "mariadb", "galera")
+
+
+# ---- hooks, for the conftest.py of a suite with such tests ----
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "stores: the kinds of store on which a test runs")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        mark = item.get_closest_marker("stores")
+        if mark and KIND not in mark.args:
+            item.add_marker(pytest.mark.skip(reason="the store plays no part; it runs on SQLite"))
 
 
 class SqliteFile:

@@ -4,6 +4,7 @@
 import pytest
 from support.py.fixtures import make_watched_world as make_world  # noqa: F401  (a fixture)
 from support.py.harness import World
+from support.py.stores import pytest_collection_modifyitems, pytest_configure  # noqa: F401  (hooks)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import cloudsim
 import pytest
-from support.py.stores import any_store
+from support.py.stores import any_store, each_store
 from support.py.waiting import DEADLINE, eventually
 
 pytestmark = any_store
@@ -241,6 +241,7 @@ class Load:
                 f"{len(self.acknowledged)} creations acknowledged, slowest answer {self.slowest:.1f} s")
 
 
+@each_store
 @pytest.mark.parametrize("how", ["restart", "crash"])
 def test_no_connection_is_refused_and_no_acknowledged_operation_is_lost(make_world, held, how, record_property):
     world = make_world(start=False)

@@ -8,7 +8,7 @@ of the Manager show the rest, page by page. The monitor of each world compares b
 import cloudsim
 import pytest
 from support.py.harness import MANAGER, NAME, ROOT, BusError
-from support.py.stores import any_store
+from support.py.stores import any_store, each_store
 from support.py.waiting import eventually
 
 from .surfaces import SURFACES, object_path
@@ -94,6 +94,7 @@ def test_a_detached_volume_stays_for_a_while(world):
     assert object_path("volume", volume) in objects(world, "Volume")
 
 
+@each_store
 def test_an_operation_of_long_ago(world):
     """Only the store knows it; its path can be read when it was asked for."""
     volume, _ = world.attached()
@@ -109,6 +110,7 @@ def test_an_operation_of_long_ago(world):
     assert path in objects(world, "Operation")
 
 
+@each_store
 def test_the_path_of_a_repeated_request(world):
     def attach():
         return world.bus.manager("AttachVolume", "ssa{sv}", volume, cloudsim.APPLIANCE_VM, 1,
@@ -123,6 +125,7 @@ def test_the_path_of_a_repeated_request(world):
     assert read(world, "Operation", operation["id"])["Status"] == "completed"
 
 
+@each_store
 def test_lists_lead_to_the_next_page(world):
     volumes = [world.attached()[0] for _ in range(5)]
     all_known(world)

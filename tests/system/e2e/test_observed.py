@@ -3,7 +3,7 @@
 
 import cloudsim
 import pytest
-from support.py.stores import any_store
+from support.py.stores import any_store, each_store
 from support.py.waiting import eventually
 
 pytestmark = any_store
@@ -107,6 +107,7 @@ def lose(world):
     return volume, operation["id"]
 
 
+@each_store
 def test_a_volume_lost_while_the_daemon_is_down(world):
     world.cloud.set(restart_removes=True, job_delay=3600, plug_delay=3600)
     volume = world.volume()
@@ -146,6 +147,7 @@ def assert_served_nowhere(world):
     assert world.daemon.get("/api/v1/exports")["exports"] == []
 
 
+@each_store
 def test_a_lost_volume_is_kept_until_it_shows_again(world):
     """It is told by health and as drift, also by the next daemon; and other volumes go on."""
     volume, operation = lose(world)

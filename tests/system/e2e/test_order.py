@@ -9,7 +9,7 @@ back. Operations on volumes of different machines do not wait for each other.
 from cloudsim import APPLIANCE_VM, OTHER_VM
 from support.py import shapes
 from support.py.harness import FINAL
-from support.py.stores import any_store
+from support.py.stores import any_store, each_store
 
 pytestmark = any_store
 
@@ -38,6 +38,7 @@ def test_a_chain_of_everything_sent_at_once(world):
     assert world.data_volumes() == []
 
 
+@each_store
 def test_who_waits_is_seen_to_wait_and_is_judged_at_its_turn(world):
     world.cloud.set(job_delay=FOREVER)
     volume = world.volume()

@@ -16,7 +16,7 @@ from cloudsim import (APPLIANCE_VM, GIB, OFFERING_CUSTOM, OFFERING_FIXED, OTHER_
                       STOPPED_VM, ZONE)
 from support.py import shapes
 from support.py.harness import TOP, BusError, World
-from support.py.stores import any_store
+from support.py.stores import any_store, each_store
 from support.py.waiting import eventually
 
 from .surfaces import Ctl, _variant, _written, methods, on_every_surface
@@ -509,6 +509,7 @@ TABLES = ("volume_operations", "volume_operation_history", "device_mappings", "n
           "tracked_snapshots", "volume_daemon_tokens", "device_names")
 
 
+@each_store
 def test_nothing_is_stored(make_world):
     """The rows of the store are the same after the plans of all changes, keys of requests and all."""
     world = make_world()

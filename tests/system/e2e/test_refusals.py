@@ -13,7 +13,7 @@ import pytest
 from cloudsim import APPLIANCE_VM, GIB, OFFERING_CUSTOM, OTHER_VM, ZONE
 from support.py import shapes
 from support.py.harness import NAME, TOP
-from support.py.stores import any_store
+from support.py.stores import any_store, each_store
 from support.py.waiting import eventually
 
 from .surfaces import object_path
@@ -221,6 +221,7 @@ def test_a_disk_in_use(world):
     world.daemon.completed(world.daemon.detach(volume, force=True))
 
 
+@each_store
 def test_the_reason_survives_a_restart(world):
     world.cloud.set(max_data_volumes=0)
     record = world.daemon.failed(world.daemon.attach(world.volume()))
@@ -263,6 +264,7 @@ def test_maintenance_is_waited_out(world, version, code):
     assert world.daemon.health()["status"] == "healthy"
 
 
+@each_store
 def test_operations_do_not_begin_while_the_server_stops(world):
     """What waits keeps its export, can be cancelled, and outlives the daemon."""
     volume, path = world.attached()

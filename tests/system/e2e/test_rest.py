@@ -16,7 +16,7 @@ import threading
 import pytest
 from cloudsim import APPLIANCE_VM, GIB, OFFERING_CUSTOM, ZONE
 from support.py import openapi, shapes
-from support.py.stores import any_store
+from support.py.stores import any_store, each_store
 from support.py.waiting import DEADLINE, eventually
 
 pytestmark = any_store
@@ -121,6 +121,7 @@ def test_a_client_that_reads_no_answer_before_it_has_sent_its_body(daemon):
         refused_raw(answer, 413, "TOO_LARGE")
 
 
+@each_store
 def test_a_body_as_long_as_can_be(world):
     metadata = {"x": "y" * ((16 << 10) - len('{"x":""}'))}
     body = json.dumps(new_volume(metadata=metadata)).ljust(MIB)
@@ -130,6 +131,7 @@ def test_a_body_as_long_as_can_be(world):
     assert record["request"]["metadata"] == metadata
 
 
+@each_store
 def test_the_deepest_json_there_may_be(world):
     deep = "{}"
     for _ in range(29):     # with metadata itself and the body: 31
@@ -506,6 +508,7 @@ def test_a_long_poll_that_runs_out_answers_what_is(world):
     world.daemon.failed(operation)
 
 
+@each_store
 def test_pages_are_linked_to_their_end(world):
     """Newest first, none twice, none left out, and the rest of the query stays."""
     volume = world.volume()

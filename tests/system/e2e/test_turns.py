@@ -14,7 +14,7 @@ import pytest
 
 from cloudsim import APPLIANCE_VM, OTHER_VM
 from support.py.harness import FINAL, NAME
-from support.py.stores import any_store
+from support.py.stores import any_store, each_store
 from support.py.waiting import eventually
 
 from .surfaces import object_path
@@ -144,6 +144,7 @@ def test_what_waits_is_cancelled_at_once(world):
     assert volumes[0] not in sent(world, "attachVolume", "detachVolume")
 
 
+@each_store
 def test_the_order_survives_a_kill(world):
     first, _ = stuck(world)
     second, third = [world.daemon.attach(world.volume(), OTHER_VM) for _ in range(2)]
@@ -264,6 +265,7 @@ def test_a_late_detach_of_ours_is_waited_for(world):
     assert world.cloud.volume(volume)["vm"] == APPLIANCE_VM
 
 
+@each_store
 @pytest.mark.parametrize("command", ("attachVolume", "detachVolume"))
 def test_a_late_detach_that_began_while_the_daemon_was_down(world, command):
     """The daemon died before its request was sent, so the volume looked free when it last looked."""

@@ -17,7 +17,7 @@ import pytest
 from cloudsim import APPLIANCE_VM, GIB, OFFERING_CUSTOM, OTHER_VM, ZONE
 from support.py import metrics_text, shapes
 from support.py.programs import program
-from support.py.stores import any_store
+from support.py.stores import any_store, each_store
 from support.py.waiting import DEADLINE, eventually
 
 from .surfaces import on_every_surface
@@ -314,6 +314,7 @@ def test_waiting_asks_nothing(world):
         assert calls().count("GetOperation") <= 1 + len(changes)
 
 
+@each_store
 def test_waiting_outlives_the_daemon(world):
     volume = world.volume()
     world.cloud.set_faults([{"do": "status", "code": 530, "command": "queryAsyncJobResult",

@@ -5,7 +5,7 @@ import json
 
 import pytest
 from cloudsim import APPLIANCE_VM, OTHER_VM, ZONE
-from support.py.stores import any_store
+from support.py.stores import any_store, each_store
 from support.py.waiting import eventually
 
 pytestmark = any_store
@@ -192,6 +192,7 @@ def test_wait_device(world):
     assert json.loads(world.daemon.ctl("wait-device", volume, "--json").stdout) == {"device_path": path}
 
 
+@each_store
 def test_wait_device_outlives_the_daemon(world):
     volume, path = world.attached()
     world.daemon.stop()

@@ -5,7 +5,7 @@ import pytest
 from cloudsim import APPLIANCE_VM
 from support.py.certificates import FAULTS, Authority, joined
 from support.py.harness import NAME
-from support.py.stores import any_store
+from support.py.stores import any_store, each_store
 from support.py.waiting import eventually
 
 from .surfaces import object_path
@@ -87,6 +87,7 @@ def everywhere(world, record):
     return text
 
 
+@each_store
 def test_a_long_text_of_cloudstack_is_told_whole(world):
     assert len(LONG) > 3900
     world.cloud.set_faults([{"do": "status", "command": "attachVolume", "code": 431, "text": LONG}])
@@ -94,6 +95,7 @@ def test_a_long_text_of_cloudstack_is_told_whole(world):
     assert LONG in everywhere(world, record)
 
 
+@each_store
 def test_a_text_without_end_is_cut_between_characters_and_says_so(world):
     world.cloud.set_faults([{"do": "status", "command": "attachVolume", "code": 431, "text": "€" * 20_000}])
     record = world.daemon.failed(world.daemon.attach(world.volume()))
@@ -160,6 +162,7 @@ def test_a_job_that_does_not_end(make_world):
     assert f"last seen: job {job} in progress" in text
 
 
+@each_store
 def test_an_undo_that_a_restart_interrupts(world):
     # A disk that came before the end would be told of, and the error would tell of it, too.
     world.cloud.set_faults([{"do": do, "seconds": 3600, "command": "attachVolume"}
