@@ -339,12 +339,15 @@ static void add_select(struct buf *sql, enum store_table table)
 	buf_printf(sql, " FROM %s", store_tables[table].name);
 }
 
-/* Two ranges of an index: the server makes no range from a row comparison. */
+/*
+ * Two ranges of an index: the server makes no range from a row comparison. And no key is named that
+ * may be missing, since the server then refuses the statement.
+ */
 static const struct sql_dialect dialect = {
 	.before = " AND (@created_at < ? OR (@created_at = ? AND @id < ?))",
 	.times = 2,
 	.join = "STRAIGHT_JOIN",
-	.by_index = " IGNORE INDEX (PRIMARY, volume_operations_created_at)",
+	.by_index = " IGNORE INDEX (PRIMARY)",
 	.id = "",
 	.same = "<=>",
 	.exactly = "COLLATE utf8mb4_nopad_bin",

@@ -328,6 +328,25 @@ static void a_table_that_is_gone_is_told(void **state)
 	assert_ok(answer.err);
 }
 
+/* A person or another program may drop a key; reads only take longer then. */
+static void a_list_needs_no_key_but_the_primary_one(void **state)
+{
+	struct fixture *f = *state;
+	struct store_operation_filter filter = LIST_ANY;
+	struct list list;
+
+	assert_ok(fixture_commit(f, batch_with_operation("op-1", OPERATION_COMPLETED)));
+	fixture_mariadb_run(f,
+			    "ALTER TABLE volume_operations DROP KEY volume_operations_created_at, "
+			    "DROP KEY volume_operations_status");
+	filter.type = OPERATION_ATTACH;
+	filter.status = OPERATION_COMPLETED;
+	list = fixture_list(f, &filter);
+	assert_ok(list.err);
+	assert_int_equal(list.count, 1);
+	list_clear(&list);
+}
+
 static struct store_batch *batch_of_size(const char *id, size_t size)
 {
 	struct store_batch *batch = store_batch_new(id);
@@ -469,6 +488,7 @@ int main(void)
 		T(a_reader_beside_shows_one_moment_or_fails),
 		T(a_locked_row_is_waited_for),
 		T(a_table_that_is_gone_is_told),
+		T(a_list_needs_no_key_but_the_primary_one),
 		T(a_row_too_large_for_the_server_is_refused_alone),
 		T(what_is_missing_is_named_at_the_start),
 		T(a_view_or_a_trigger_is_named_at_the_start),
