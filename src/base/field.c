@@ -267,7 +267,8 @@ static int check_string(const struct field *field, const char *text, struct err 
 	if (field->type == FIELD_TEXT && !str_is_plain_text(text))
 		return err_set_field(
 			err, field->name, ERR_INVALID,
-			"%s must be UTF-8 text without control characters or line ends",
+			"%s must be UTF-8 text without control characters, line ends, and "
+			"noncharacters such as U+FFFE",
 			field->name);
 	return check_length(field, text, err);
 }

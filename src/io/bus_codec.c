@@ -41,19 +41,41 @@ int bus_append_plain(sd_bus_message *m, const char *text)
 	return r;
 }
 
+/* The bus takes control characters, too. */
+static bool is_taken(const char *text, size_t step, uint32_t code)
+{
+	char character[5] = "";
+
+	memcpy(character, text, step);
+	return utf8_is_control(code) || str_is_plain_text(character);
+}
+
+/* Replaces what the bus does not take. */
+static void add_characters(struct buf *out, const char *text)
+{
+	size_t left = strlen(text), step;
+	uint32_t code;
+
+	for (; left > 0; text += step, left -= step) {
+		step = utf8_next(text, left, &code);
+		if (step > 0 && is_taken(text, step, code)) {
+			buf_add(out, text, step);
+			continue;
+		}
+		buf_add_text(out, "\xef\xbf\xbd");
+		step = step ? step : 1;
+	}
+}
+
 int bus_append_text(sd_bus_message *m, const char *text)
 {
-	_cleanup_json_ struct json *clean = NULL;
-	_cleanup_buf_ struct buf quoted = BUF_NULL;
-	_cleanup_json_writer_ struct json_writer w = { .out = &quoted };
+	_cleanup_buf_ struct buf clean = BUF_NULL;
 
 	text = str_or(text, "");
 	if (str_is_plain_text(text))
 		return bus_append_plain(m, text);
-	/* The JSON writer already knows how to replace bytes that are not UTF-8. */
-	json_put_text(&w, text);
-	clean = json_parse(quoted.data, quoted.length, NULL);
-	return sd_bus_message_append_basic(m, 's', str_or(json_text(clean), ""));
+	add_characters(&clean, text);
+	return bus_append_plain(m, str_or(clean.data, ""));
 }
 
 static int append_integer(sd_bus_message *m, int64_t value)

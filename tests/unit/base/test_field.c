@@ -224,9 +224,11 @@ static void limits_of_texts_count_characters(void **state)
 		       "name must have at most 5 characters, got 6");
 	assert_refused(read_json("{\"name\":\"\"}"), "name", "name must not be empty");
 	assert_refused(read_json("{\"name\":\"a\\nb\"}"), "name",
-		       "name must be UTF-8 text without control characters or line ends");
+		       "name must be UTF-8 text without control characters, line ends, and "
+		       "noncharacters such as U+FFFE");
 	assert_refused(read_text("name", "a\xff"), "name",
-		       "name must be UTF-8 text without control characters or line ends");
+		       "name must be UTF-8 text without control characters, line ends, and "
+		       "noncharacters such as U+FFFE");
 	assert_string_equal(sample.name, "\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc");
 	assert_int_equal(
 		read_json("{\"metadata\":{\"a\":\"0123456789012345678901234567890123456789\"}}"),

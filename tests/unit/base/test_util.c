@@ -121,7 +121,7 @@ static void plain_text(void **state)
 					    "gr\xc3\xbc\xc3\x9f",
 					    "\xe2\x82\xac",
 					    "\xf0\x9f\x92\xbe",
-					    "\xf4\x8f\xbf\xbf" };
+					    "\xf4\x8f\xbf\xbd" };
 	static const char *const bad[] = { "a\nb",
 					   "\x7f",
 					   "\x1b[31m",
@@ -134,6 +134,9 @@ static void plain_text(void **state)
 					   "\xf4\x90\x80\x80",
 					   "\xf8\x88\x80\x80\x80",
 					   "\xf0\x8f\xbf\xbf",
+					   "\xef\xbf\xbf" /* noncharacters */,
+					   "\xef\xb7\x90",
+					   "\xf4\x8f\xbf\xbe",
 					   "a\xff" };
 
 	for (size_t n = 0; n < ARRAY_SIZE(good); n++)
