@@ -167,6 +167,7 @@ void operation_load(struct engine *engine, struct operation_record *taken)
 	struct err err;
 
 	err_clear(&err);
+	record_clear(&operation_record, &operation->record);
 	operation->record = *taken;
 	*taken = (struct operation_record){ 0 };
 	operation->owner = operation_owner(record->caller);
