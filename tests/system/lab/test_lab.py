@@ -32,7 +32,7 @@ def attach_until_devices_missing(lab, *volumes):
     lab.cloud.set_faults([no_plug(volume) for volume in volumes])
     operations = [lab.product.begin("attach", volume) for volume in volumes]
     lab.cloud.wait_for(lambda sim: all(sim.world.volumes[volume].vm for volume in volumes),
-                       timeout=60)
+                       timeout=300)
     return operations
 
 
@@ -191,7 +191,7 @@ def test_attaches_that_wait_go_on_after_a_restart_and_a_crash(lab):
     waiting = attach_until_devices_missing(lab, no_device)
     lab.cloud.set_faults([delay("job_delay", no_answer, 3600), delay("plug_delay", no_answer, 3600)])
     waiting.append(lab.product.begin("attach", no_answer))
-    lab.cloud.wait_request("attachVolume", count=2, timeout=60)
+    lab.cloud.wait_request("attachVolume", count=2, timeout=300)
 
     lab.product.restart()
     lab.product.await_cloud()
@@ -219,7 +219,7 @@ def test_everything_goes_on_after_a_power_loss(lab):
     waiting = attach_until_devices_missing(lab, no_device)
     lab.cloud.set_faults([delay("job_delay", no_answer, 3600), delay("plug_delay", no_answer, 3600)])
     waiting.append(lab.product.begin("attach", no_answer))
-    lab.cloud.wait_request("attachVolume", count=4, timeout=60)
+    lab.cloud.wait_request("attachVolume", count=4, timeout=300)
 
     lab.vm.reset()
     lab.product.start()
