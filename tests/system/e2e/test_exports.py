@@ -189,12 +189,13 @@ def waits_for(world, volume, user):
 
 def attached_while_held(world):
     """Somebody was at the disk as soon as it came; the volume, what was answered, and the holder."""
-    world.cloud.set(job_delay=3.0)
+    world.cloud.set(job_delay=3600)
     volume, holder = world.volume(), Holder(world, "vdb")
     with world.monitor() as monitor:
         operation = world.daemon.attach(volume)
         monitor.wait("DeviceAdded", lambda a: a[0] == world.path("vdb"))
         holder.come()
+    world.cloud.hurry()
     return volume, world.daemon.completed(operation)["response"], holder
 
 
@@ -240,12 +241,13 @@ def test_a_disk_in_use_is_not_exported_by_another_engine_or_daemon(world):
 
 def test_a_disk_in_use_is_not_exported_when_its_detachment_fails(qemu_world):
     volume, _ = qemu_world.attached()
-    qemu_world.cloud.set(job_delay=2.0)
+    qemu_world.cloud.set(job_delay=3600)
     qemu_world.cloud.set_faults([{"do": "job_fail", "command": "detachVolume"}])
     operation = qemu_world.daemon.detach(volume)
-    qemu_world.cloud.wait_request("detachVolume")
+    qemu_world.await_jobs("detachVolume")
     holder = Holder(qemu_world, "vdb")
     holder.come()
+    qemu_world.cloud.hurry()
     qemu_world.daemon.failed(operation)
     assert waits_for(qemu_world, volume, "held by mpatha")
     holder.go()

@@ -200,8 +200,8 @@ def test_another_clients_snapshot_of_the_machine_is_waited_for(world):
 
 
 def test_a_refusal_because_of_another_job_is_waited_out(make_world):
-    """The job begins between the look and the request."""
-    world = make_world()
+    """The job begins between the look and the request, of which none expires on a busy machine."""
+    world = make_world(cloud={"timeout": "60s"})
     volume, _ = world.attached()
     world.cloud.set(one_task_a_vm=True)
     other = world.volume()

@@ -134,20 +134,20 @@ def test_a_disk_that_does_not_come(make_world):
 
 
 def test_a_disk_that_does_not_go(make_world):
-    world = make_world(device={"wait": "1s"})
+    world = make_world(device={"wait": "4s"})
     volume, path = world.attached()
     world.cloud.set_faults([{"do": "no_plug", "command": "detachVolume"}])
     text = world.daemon.failed(world.daemon.detach(volume))["error"]
-    assert "did not end within 1 s (device.wait): CloudStack says the volume is detached" in text
+    assert "did not end within 4 s (device.wait): CloudStack says the volume is detached" in text
     assert path in text
 
 
 def test_a_disk_that_does_not_grow(make_world):
-    world = make_world(device={"wait": "1s"})
+    world = make_world(device={"wait": "4s"})
     volume, path = world.attached()
     world.cloud.set_faults([{"do": "no_plug", "command": "resizeVolume"}])
     text = world.daemon.failed(world.daemon.resize(volume, 2))["error"]
-    assert "did not end within 1 s (device.wait): " in text and f"the kernel shows {path} with" in text
+    assert "did not end within 4 s (device.wait): " in text and f"the kernel shows {path} with" in text
 
 
 def test_a_job_that_does_not_end(make_world):
