@@ -219,7 +219,8 @@ class Storm:
     def _check_operations(self):
         records, ledger = operations_of(self.world.daemon), self.ledger
         self.lost = ledger.accepted.keys() - records.keys()
-        self.doubled = records.keys() - ledger.accepted.keys()
+        repairs = repairs_of(records, ledger.accepted)
+        self.doubled = records.keys() - ledger.accepted.keys() - repairs
         assert not self.lost, f"accepted, and not there: {self.lost}"
         assert not self.doubled, f"nobody was told of: {[records[id] for id in self.doubled]}"
         changed = {id: (status, records[id]["status"]) for id, status in ledger.ended.items()
@@ -256,6 +257,18 @@ class Storm:
         return (f"{seconds:.0f} s, seed {self.seed}: {disturbed}; {len(self.ledger.accepted)} operations "
                 f"({listed(kinds)}; {listed(ends)}), {self.ledger.refused} refused, {self.ledger.repeated} repeated; "
                 f"lost {len(self.lost)}, doubled {len(self.doubled)}")
+
+
+def repairs_of(records, accepted):
+    """The operations that the daemon itself began. Of those that put right the leftovers of a client's operation, one
+    is enough."""
+    repairs = {id: record["request"]["repairs"] for id, record in records.items()
+               if record["caller"] == {"surface": "daemon"}}
+    repaired = [origin for id, origin in repairs.items()
+                if origin.startswith("op-") and records[id]["status"] == "completed"]
+    assert accepted.keys() >= set(repaired), f"repairs of operations that nobody was told of: {repairs}"
+    assert len(set(repaired)) == len(repaired), f"repaired more than once: {repaired}"
+    return repairs.keys()
 
 
 def listed(counts):
