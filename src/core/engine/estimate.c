@@ -132,6 +132,13 @@ void estimate_show_status(struct operation_record *record)
 	record->expected_end = 0;
 }
 
+/* False: as far as is known by now, the step is left out, or runs at once. */
+static bool takes_time(const struct operation *operation, const struct step *step)
+{
+	return (!step->applies || step->applies(operation)) &&
+	       (!step->at_once || !step->at_once(operation));
+}
+
 void estimate_show(struct operation *operation)
 {
 	struct operation_record *record = &operation->record;
@@ -145,6 +152,8 @@ void estimate_show(struct operation *operation)
 		int64_t ms =
 			median(times_of(operation->engine->estimates, record->type, step->name));
 
+		if (!takes_time(operation, step))
+			continue;
 		/* A step that may be left out, or run at once, counts from the first time on. */
 		if (ms == 0 && !step->applies && !step->at_once)
 			return;

@@ -112,6 +112,18 @@ static void test_one_that_was_stuck_teaches_little(void **state)
 	check_end(world, attach_begun(world));
 }
 
+/* Attachments to this machine wait for their disks. Nothing is waited for on another one. */
+static void test_steps_that_are_left_out_take_no_time(void **state)
+{
+	struct world *world = *state;
+	const char *id;
+
+	server_find(&world->server, VOLUME(1))->plug_ms = LONG_MS + LONG_MS / 2;
+	attach_and_detach(world);
+	id = accepted(world, ask_attach(world, VOLUME(1), OTHER_VM));
+	check_end(world, at_step(world, id, "await-job", PHASE_WAITING));
+}
+
 /* The operation that was resumed knows its end when the history has been read. */
 static void test_operation_that_was_resumed(void **state)
 {
@@ -161,6 +173,7 @@ int main(void)
 		TEST(test_second_operation_knows_from_the_first),
 		TEST(test_knowledge_is_in_the_store),
 		TEST(test_one_that_was_stuck_teaches_little),
+		TEST(test_steps_that_are_left_out_take_no_time),
 		TEST(test_operation_that_was_resumed),
 		TEST(test_operation_that_waits_and_one_that_fails),
 	};
