@@ -206,8 +206,7 @@ size_t utf8_count(const char *text)
 	return count;
 }
 
-/* Unicode gives them to no character, and sd-bus neither writes nor reads them. */
-static bool is_noncharacter(uint32_t code)
+bool utf8_is_noncharacter(uint32_t code)
 {
 	return (code & 0xfffe) == 0xfffe || (code >= 0xfdd0 && code <= 0xfdef);
 }
@@ -224,7 +223,7 @@ bool str_is_plain_text(const char *text)
 		uint32_t code;
 		size_t step = utf8_next(text, left, &code);
 
-		if (step == 0 || utf8_is_control(code) || is_noncharacter(code))
+		if (step == 0 || utf8_is_control(code) || utf8_is_noncharacter(code))
 			return false;
 		text += step;
 		left -= step;

@@ -90,6 +90,8 @@ const char *str_hidden_blank(const char *text);
 const char *utf8_trim(const char *text, size_t *length);
 /* Characters in well-formed text. */
 size_t utf8_count(const char *text);
+/* Unicode gives it to no character, such as U+FFFE; sd-bus neither writes nor reads it. */
+bool utf8_is_noncharacter(uint32_t code);
 static inline bool utf8_is_control(uint32_t code)
 {
 	return code < 0x20 || (code >= 0x7f && code < 0xa0);

@@ -41,16 +41,7 @@ int bus_append_plain(sd_bus_message *m, const char *text)
 	return r;
 }
 
-/* The bus takes control characters, too. */
-static bool is_taken(const char *text, size_t step, uint32_t code)
-{
-	char character[5] = "";
-
-	memcpy(character, text, step);
-	return utf8_is_control(code) || str_is_plain_text(character);
-}
-
-/* Replaces what the bus does not take. */
+/* Replaces what the bus does not take. It takes control characters. */
 static void add_characters(struct buf *out, const char *text)
 {
 	size_t left = strlen(text), step;
@@ -58,7 +49,7 @@ static void add_characters(struct buf *out, const char *text)
 
 	for (; left > 0; text += step, left -= step) {
 		step = utf8_next(text, left, &code);
-		if (step > 0 && is_taken(text, step, code)) {
+		if (step > 0 && !utf8_is_noncharacter(code)) {
 			buf_add(out, text, step);
 			continue;
 		}

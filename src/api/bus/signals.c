@@ -8,9 +8,9 @@
  * PropertiesChanged and InterfacesRemoved tell which objects there are and in which state, and not
  * their history, so an object that changes is only marked; once a turn each marked object is
  * settled, and the difference to what was told before is sent; an object that a client reads is
- * settled before. A Manager's signal waits for no
- * other turn, but all marked objects go first: what a signal tells is there already when it comes,
- * also for a client that keeps the properties of all objects and looks nowhere else.
+ * settled before. A Manager's signal waits for no other turn, but all marked objects go first: what
+ * a signal tells is there already when it comes, also for a client that keeps the properties of all
+ * objects and looks nowhere else.
  *
  * A bus that does not read must not make the daemon grow. If more than QUEUE_MAX messages are
  * unwritten, signals are left out (logged once until the queue has drained) and marked objects

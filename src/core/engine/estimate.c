@@ -149,11 +149,11 @@ void estimate_show(struct operation *operation)
 	if (record->status != OPERATION_EXECUTING || record->undoing)
 		return;
 	for (size_t i = 0; (step = operation_kind_step(operation->kind, i)); i++) {
-		int64_t ms =
-			median(times_of(operation->engine->estimates, record->type, step->name));
+		int64_t ms;
 
 		if (!takes_time(operation, step))
 			continue;
+		ms = median(times_of(operation->engine->estimates, record->type, step->name));
 		/* A step that may be left out, or run at once, counts from the first time on. */
 		if (ms == 0 && !step->applies && !step->at_once)
 			return;
