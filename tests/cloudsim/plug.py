@@ -23,7 +23,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .qmp import QMP, QMPError
+from .qmp import QMP, NotFound, QMPError
 
 log = logging.getLogger("cloudsim")
 
@@ -310,19 +310,27 @@ class QmpPlug(Plug):
 
     def _remove(self, disk):
         node, device = self._ids[disk.key]
-        try:
-            self._command("device_del", id=device)
-        except PlugError:
-            if disk.key not in self._leaving:   # else QEMU only says that it is on its way
-                raise
-        self._leaving.add(disk.key)
-        try:
-            self._qmp.wait_event("DEVICE_DELETED", UNPLUG_DEADLINE, device=device)
-        except QMPError as error:
-            raise PlugError(f"the guest did not let go of {device}: {error}") from error
+        if self._ask_to_go(device, disk.key in self._leaving):
+            self._leaving.add(disk.key)
+            try:
+                self._qmp.wait_event("DEVICE_DELETED", UNPLUG_DEADLINE, device=device)
+            except QMPError as error:
+                raise PlugError(f"the guest did not let go of {device}: {error}") from error
         self._leaving.discard(disk.key)
         self._command("blockdev-del", node_name=node)
         del self._ids[disk.key]
+
+    def _ask_to_go(self, device, is_leaving):
+        """Returns whether there is an end to wait for: a slow guest may eject a disk unasked, right after the one that
+        was in its slot before."""
+        try:
+            self._command("device_del", id=device)
+        except PlugError as error:
+            if isinstance(error.__cause__, NotFound):
+                return False
+            if not is_leaving:   # else QEMU only says that it is on its way
+                raise
+        return True
 
     def _resize(self, disk, size):
         self._command("block_resize", node_name=self._ids[disk.key][0], size=size)

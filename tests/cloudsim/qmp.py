@@ -20,6 +20,10 @@ class QMPError(Exception):
     """A command QEMU refused, a deadline that passed, or a connection that ended."""
 
 
+class NotFound(QMPError):
+    """A command about a device that is not there."""
+
+
 class QMP:
     def __init__(self, path, timeout=180.0):
         """Connect to the socket at `path`; `timeout` bounds each command, in seconds."""
@@ -65,7 +69,8 @@ class QMP:
                 if "event" in message:
                     self._events.append(message)
                 elif "error" in message:
-                    raise QMPError(f"{name}: {message['error']['desc']}")
+                    kind = NotFound if message["error"]["class"] == "DeviceNotFound" else QMPError
+                    raise kind(f"{name}: {message['error']['desc']}")
                 else:
                     return message["return"]
 

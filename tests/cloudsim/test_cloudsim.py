@@ -1596,7 +1596,7 @@ class FakeQemu(threading.Thread):
 
     def __init__(self, path):
         super().__init__(daemon=True)
-        self.commands, self.stubborn = [], False
+        self.commands, self.stubborn, self.ejected = [], False, set()
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(path))
         self.listener.listen()
@@ -1615,6 +1615,9 @@ class FakeQemu(threading.Thread):
                 name, arguments = request["execute"], request.get("arguments", {})
                 self.commands.append((name, arguments))
                 say({"event": "NOISE", "data": {}})
+                if name == "device_del" and arguments["id"] in self.ejected:
+                    say({"error": {"class": "DeviceNotFound", "desc": "not found"}})
+                    continue
                 if name == "device_del" and not self.stubborn:
                     say({"event": "DEVICE_DELETED", "data": {"device": "another"}})
                     say({"event": "DEVICE_DELETED", "data": {"device": arguments["id"]}})
@@ -1650,6 +1653,9 @@ def test_qmp_plug(tmp_path, monkeypatch):
         detach(sim, volume)
         sim.set(bus="scsi")
         attach(sim, volume)
+        qemu.ejected.add("simdisk2")    # by the guest itself
+        detach(sim, volume)
+        attach(sim, volume)
     image = f"{tmp_path}/images/{volume}.img"
     disk = {"drive": "simnode1", "id": "simdisk1", "serial": serial_of(volume)}
     assert qemu.commands[:5] == [
@@ -1661,7 +1667,8 @@ def test_qmp_plug(tmp_path, monkeypatch):
     assert qemu.commands[5:7] == [("device_del", {"id": "simdisk1"}),
                                   ("blockdev-del", {"node-name": "simnode1"})]
     assert qemu.commands[8][1]["driver"] == "scsi-hd"
-    assert qemu.commands[-1] == ("blockdev-del", {"node-name": "simnode2"})
+    assert qemu.commands[9:11] == [("device_del", {"id": "simdisk2"}), ("blockdev-del", {"node-name": "simnode2"})]
+    assert qemu.commands[-1] == ("blockdev-del", {"node-name": "simnode3"})
 
 
 # -- the record, the control API, the program
