@@ -20,6 +20,8 @@
 /* A bit of cJSON's type field that cJSON does not use (it uses the lowest ten). */
 #define NUMBER_NOT_PLAIN (1 << 16)
 
+#define FEW_NAMES 32 /* up to here, comparing all pairs takes less than sorting */
+
 static const cJSON *node_of(const struct json *node)
 {
 	return (const cJSON *)(const void *)node;
@@ -183,26 +185,41 @@ static int compare_names(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static int check_names(const cJSON *object, struct err *err)
+static int name_is_doubled(const char *name, struct err *err)
 {
-	_cleanup_free_ const char **names = NULL;
-	size_t count = 0;
+	return err_set_field(err, name, ERR_INVALID, "\"%.64s\" is given twice", name);
+}
 
-	for (const cJSON *member = object->child; member; member = member->next)
-		count++;
-	if (count < 2)
-		return 0;
-	names = xcalloc(count, sizeof(*names));
+static int check_many_names(const cJSON *object, size_t count, struct err *err)
+{
+	_cleanup_free_ const char **names = xcalloc(count, sizeof(*names));
+
 	count = 0;
 	for (const cJSON *member = object->child; member; member = member->next)
 		names[count++] = member->string;
 	qsort(names, count, sizeof(*names), compare_names);
 	for (size_t i = 1; i < count; i++) {
 		if (strcmp(names[i - 1], names[i]) == 0)
-			return err_set_field(err, names[i], ERR_INVALID, "\"%.64s\" is given twice",
-					     names[i]);
+			return name_is_doubled(names[i], err);
 	}
 	return 0;
+}
+
+/* As nearly every object has few, each name is compared with those before it. */
+static int check_names(const cJSON *object, struct err *err)
+{
+	size_t count = 0;
+
+	for (const cJSON *member = object->child; member; member = member->next) {
+		if (++count > FEW_NAMES)
+			continue;
+		for (const cJSON *other = object->child; other != member; other = other->next) {
+			if (other->string[0] == member->string[0] &&
+			    strcmp(other->string, member->string) == 0)
+				return name_is_doubled(member->string, err);
+		}
+	}
+	return count > FEW_NAMES ? check_many_names(object, count, err) : 0;
 }
 
 /*

@@ -80,10 +80,10 @@ char *operation_context_to_json(const struct operation *operation)
 
 static void take_time(struct operation *operation, const struct json *json)
 {
-	for (int part = 0; part < TIME_PART_COUNT; part++) {
-		(void)json_integer(json_get(json_get(json, MEMBER), members[part]),
-				   &operation->spent_ms[part]);
-	}
+	const struct json *time = json_get(json, MEMBER);
+
+	for (int part = 0; part < TIME_PART_COUNT; part++)
+		(void)json_integer(json_get(time, members[part]), &operation->spent_ms[part]);
 	(void)json_integer(json_get(json, BEGIN_MEMBER), &operation->record.started_at);
 }
 

@@ -31,10 +31,12 @@
 #include "core/ops/ops.h"
 #include "core/ops/vm_idle.h"
 
+/* A start asks this of thousands, of which few say anything about it. */
 bool op_attach_root_is_asked(const struct operation_record *record)
 {
-	const char *text = str_or(record->request, "{}");
-	_cleanup_json_ struct json *request = json_parse(text, strlen(text), NULL);
+	const char *text = record->request;
+	_cleanup_json_ struct json *request =
+		text && strstr(text, "\"attach_as\"") ? json_parse(text, strlen(text), NULL) : NULL;
 
 	return streq(json_text(json_get(request, "attach_as")), "root");
 }

@@ -169,6 +169,31 @@ static void doubled_names(void **state)
 	json_free(lenient);
 }
 
+/* An object of so many names, in which the one at "again" stands at the end as well; none if it is
+ * as large. */
+static char *names(size_t count, size_t again)
+{
+	struct buf text = BUF_NULL;
+
+	buf_add_text(&text, "{");
+	for (size_t i = 0; i < count; i++)
+		buf_printf(&text, "\"n%zu\":1,", i);
+	buf_printf(&text, "\"n%zu\":1}", again);
+	return buf_take(&text);
+}
+
+static void a_doubled_name_is_found_at_any_size(void **state)
+{
+	for (size_t count = 1; count < 60; count++) {
+		for (size_t again = 0; again <= count; again++) {
+			_cleanup_free_ char *text = names(count, again);
+			_cleanup_json_ struct json *json = parse(text);
+
+			assert_int_equal(json != NULL, again == count);
+		}
+	}
+}
+
 static void integers_are_exact_or_refused(void **state)
 {
 	static const struct {
@@ -499,7 +524,8 @@ static void asserts_that_it_writes_json(void **state)
 RUN_TESTS(cmocka_unit_test(reads_and_writes_again), cmocka_unit_test(refuses_what_is_not_json),
 	  cmocka_unit_test(length_counts_not_the_zero), cmocka_unit_test(refuses_nul_characters),
 	  cmocka_unit_test(depth_is_bounded), cmocka_unit_test(values_are_bounded),
-	  cmocka_unit_test(doubled_names), cmocka_unit_test(integers_are_exact_or_refused),
+	  cmocka_unit_test(doubled_names), cmocka_unit_test(a_doubled_name_is_found_at_any_size),
+	  cmocka_unit_test(integers_are_exact_or_refused),
 	  cmocka_unit_test(fractions_are_matched_to_their_numbers),
 	  cmocka_unit_test(a_member_can_be_taken_out), cmocka_unit_test(lookups_chain_over_nothing),
 	  cmocka_unit_test(raw_controls_are_read_and_escaped),
