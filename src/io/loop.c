@@ -254,6 +254,16 @@ static struct loop_timer *first_timer(const struct loop *loop)
 	return fires_before(deadline, timer) ? deadline : timer;
 }
 
+int64_t loop_idle_ms(const struct loop *loop)
+{
+	const struct loop_timer *first = first_timer(loop);
+	int64_t now = clock_mono_ms();
+
+	if (!TAILQ_EMPTY(&loop->tasks) || (first && due_mono_ms(first) <= now))
+		return 0;
+	return first ? due_mono_ms(first) - now : INT64_MAX;
+}
+
 static bool fire_timers(struct loop *loop)
 {
 	/*

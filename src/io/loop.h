@@ -38,6 +38,9 @@ void loop_stop(struct loop *loop); /* before loop_run(): loop_run() returns at o
 bool loop_turn(struct loop *loop);
 /* The number of turns so far: of this turn, or of idle wake-ups. */
 uint64_t loop_turns(const struct loop *loop);
+/* How long there is nothing to do but for events: 0 if a task is queued, INT64_MAX without timers.
+ * For tests, which own time. */
+int64_t loop_idle_ms(const struct loop *loop);
 /* The timers and deadlines that are set. */
 size_t loop_timer_count(const struct loop *loop);
 

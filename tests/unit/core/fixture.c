@@ -117,9 +117,21 @@ bool world_turn(struct world *world)
 	return loop_turn(world->loop);
 }
 
+/* The time to the end of the first step in which the loop has something to do, or of the last one.
+ * Nothing can happen in the steps before: the whole world is in memory, so no event comes from
+ * outside. */
+static int64_t idle_steps_ms(const struct world *world, int64_t left_ms)
+{
+	int64_t idle_ms = loop_idle_ms(world->loop);
+
+	if (idle_ms > left_ms)
+		idle_ms = left_ms;
+	return idle_ms > STEP_MS ? (idle_ms + STEP_MS - 1) / STEP_MS * STEP_MS : STEP_MS;
+}
+
 bool world_until(struct world *world, world_test test, const void *arg, int64_t max_ms)
 {
-	for (int64_t passed = 0;; passed += STEP_MS) {
+	for (int64_t passed = 0, step;; passed += step) {
 		size_t turns = 0;
 
 		do {
@@ -129,7 +141,8 @@ bool world_until(struct world *world, world_test test, const void *arg, int64_t 
 		} while (loop_turn(world->loop));
 		if (passed >= max_ms)
 			return false;
-		clock_test_advance(STEP_MS);
+		step = idle_steps_ms(world, max_ms - passed);
+		clock_test_advance(step);
 	}
 }
 

@@ -174,6 +174,29 @@ static void timers_follow_the_clock(void **state)
 	assert_false(loop_turn(loop));
 }
 
+static void idle_until_the_first_timer_or_task(void **state)
+{
+	struct letter_task task = LETTER_TASK('t');
+	struct letter_timer a = LETTER_TIMER('a'), b = LETTER_TIMER('b');
+
+	assert_true(loop_idle_ms(loop) == INT64_MAX);
+	loop_deadline_set(loop, &a.timer, 100);
+	loop_timer_set(loop, &b.timer, 150);
+	assert_int_equal(loop_idle_ms(loop), 100);
+	clock_test_advance(99);
+	assert_int_equal(loop_idle_ms(loop), 1);
+	clock_test_advance(50);
+	assert_int_equal(loop_idle_ms(loop), 0);
+	loop_turn(loop);
+	assert_story("a");
+	assert_int_equal(loop_idle_ms(loop), 1);
+	loop_task_queue(loop, &task.task);
+	assert_int_equal(loop_idle_ms(loop), 0);
+	loop_task_cancel(loop, &task.task);
+	loop_timer_clear(loop, &b.timer);
+	assert_true(loop_idle_ms(loop) == INT64_MAX);
+}
+
 static void due_together_fire_as_they_were_set(void **state)
 {
 	struct letter_timer timers[20];
@@ -524,8 +547,8 @@ RUN_TESTS(cmocka_unit_test_setup_teardown(waits_for_timers_and_events, setup_rea
 					  teardown),
 	  T(tasks_run_once_in_order), T(what_a_task_queues_waits_for_the_next_turn),
 	  T(tasks_cancel_each_other), T(timers_follow_the_clock),
-	  T(due_together_fire_as_they_were_set), T(timers_move_and_clear),
-	  T(a_timer_set_to_now_again_waits_a_turn), T(many_timers_fire_in_order),
-	  T(hooks_come_once_a_turn_after_tasks_and_timers), T(a_hook_may_remove_the_next_one),
-	  T(run_ends_without_waiting), T(a_task_queued_by_a_hook_is_not_slept_over),
-	  T(endless_events_leave_room_for_tasks))
+	  T(idle_until_the_first_timer_or_task), T(due_together_fire_as_they_were_set),
+	  T(timers_move_and_clear), T(a_timer_set_to_now_again_waits_a_turn),
+	  T(many_timers_fire_in_order), T(hooks_come_once_a_turn_after_tasks_and_timers),
+	  T(a_hook_may_remove_the_next_one), T(run_ends_without_waiting),
+	  T(a_task_queued_by_a_hook_is_not_slept_over), T(endless_events_leave_room_for_tasks))
