@@ -23,14 +23,19 @@ def source(build, path):
 
 def symbols(build):
     defined, used = {}, collections.defaultdict(set)
-    for path in sorted((build / "src").glob("**/*.o")):
-        name = source(build, path)
-        listing = subprocess.run(["nm", path], capture_output=True, text=True, check=True).stdout
-        for words in map(str.split, listing.splitlines()):
-            if len(words) == 3 and words[1] in DEFINED:
-                defined.setdefault(words[2], name)
-            elif len(words) == 2 and words[0] == "U":
-                used[name].add(words[1])
+    objects = sorted((build / "src").glob("**/*.o"))
+    if not objects:
+        return defined, used
+    listing = subprocess.run(["nm", "--print-file-name", "--portability", "--extern-only", *objects], capture_output=True,
+                             text=True, check=True).stdout
+    names = {str(path): source(build, path) for path in objects}
+    for line in listing.splitlines():
+        path, _, rest = line.partition(": ")
+        symbol, kind = rest.split()[:2]
+        if kind in DEFINED:
+            defined.setdefault(symbol, names[path])
+        elif kind == "U":
+            used[names[path]].add(symbol)
     return defined, used
 
 
