@@ -53,6 +53,10 @@ ROOM = 1.5 * CORES
 
 SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=1",
               "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
+# The compiler and the options of a build with them. Their reports name functions, files and lines, and have no use for
+# types and variables.
+CHECKED = (f"{TOP}/tests/err_checked clang", "-Dwerror=true", "-Db_sanitize=address,undefined", "-Db_lundef=false",
+           "-Dc_args=-gline-tables-only")
 # Of truth, and of a fuzzer, which makes fewer inputs if its time is over.
 SCHEDULES = 60_000
 INPUTS = 10_000
@@ -138,12 +142,13 @@ class Job:
 class Build(Job):
     """Configures build/NAME once and brings it up to date."""
 
-    def __init__(self, name, compiler, *options, target="all"):
+    def __init__(self, name, compiler, *options, target="all", linker="lld"):
         folder = BUILD / name
         setup = [] if (folder / "build.ninja").exists() else ["meson", "setup", *options, folder, TOP]
         ninja = ["ninja", "-C", folder, target]
         words = " && ".join(shlex.join(map(str, words)) for words in (setup, ninja) if words)
-        super().__init__(f"build {name}", "build", ["/bin/sh", "-c", words], 1, env={"CC": compiler})
+        # There are many programs to link, and lld takes a third of the time of the usual linker.
+        super().__init__(f"build {name}", "build", ["/bin/sh", "-c", words], 1, env={"CC": compiler, "CC_LD": linker})
 
 
 class Reported(Job):
@@ -336,8 +341,7 @@ def jobs_of(wanted, everything, searches):
     if sanitized:
         # The build with clang is the one with sanitizers, which slow it least. And each function that succeeds is
         # asked for the error it may have left.
-        jobs.append(Build("asan", f"{TOP}/tests/err_checked clang", "-Dwerror=true",
-                          "-Db_sanitize=address,undefined", "-Db_lundef=false"))
+        jobs.append(Build("asan", *CHECKED))
     for store in ("sqlite", "mariadb"):
         if wants(f"faults:{store}"):
             jobs.append(Pytest("faults", "gcc", store, "tests/system/faults"))
@@ -385,14 +389,13 @@ def jobs_of(wanted, everything, searches):
                       "VOLD_STORM_SEED": str(random.getrandbits(62))} if suite in searches else {}
             jobs.append(Pytest(suite, "gcc", store, f"tests/system/storm/test_{suite}.py", workers=1, env=search))
     if wants("fuzz"):
-        jobs.append(Build("fuzz", f"{TOP}/tests/err_checked clang", "-Dwerror=true", "-Dfuzz=true", "-Dtests=false",
-                          "-Db_sanitize=address,undefined", "-Db_lundef=false", target="fuzzers"))
+        jobs.append(Build("fuzz", *CHECKED, "-Dfuzz=true", "-Dtests=false", target="fuzzers"))
         jobs += [Fuzz(source.stem.removeprefix("fuzz_"), searches.get("fuzz"))
                  for source in sorted((TOP / "tests/fuzz").glob("fuzz_*.c"))]
     if wants("counts"):
         jobs.append(Counts())
     if wants("bench"):
-        jobs.append(Build("release", "gcc", "--buildtype=release"))
+        jobs.append(Build("release", "gcc", "--buildtype=release", linker="bfd"))
     return jobs
 
 
