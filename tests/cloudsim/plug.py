@@ -140,7 +140,9 @@ class Plug:
 
 
 class TreePlug(Plug):
-    """A directory like sysfs: `block/<name>/` with attributes, `dev/<name>` for the node.
+    """A directory like sysfs: `block/<name>/` with attributes, `dev/<name>` for the node. Of the
+    many attributes of the kernel it has those that somebody reads, and folders among them: each
+    file costs a file system more than all the rest that the plug of a disk takes.
 
     An entry is made beside `block` and renamed into it, so no scan ever sees half of one. The
     kernel never gives a sysfs inode number out twice, while an ordinary file system does so at
@@ -162,9 +164,21 @@ class TreePlug(Plug):
     def open(self, root):
         self.plug(root)
         partition = self._aside / "vda1"
-        _write_tree(partition, {"partition": "1\n", "start": "2048\n", "ro": "0\n",
-                                "dev": "254:1\n", "size": f"{root.size // SECTOR - 4096}\n"})
+        _write_tree(partition, {"partition": "1\n", "dev": "254:1\n",
+                                "size": f"{root.size // SECTOR - 4096}\n"})
         partition.rename(self._block / "vda" / "vda1")
+
+    def close(self):
+        """All disks go at once. What was in their folders stays aside: to remove it file by file
+        is dear, and a file system without a journal then looks for new inodes for a minute."""
+        with self._lock:
+            self._block.rename(self._aside / "block")
+            self._block.mkdir()
+            for disk in self._disks.values():
+                (self._dev / disk.name).unlink()
+            self._disks.clear()
+            for key in self._doomed:
+                self._discard(key)
 
     def _insert(self, disk):
         prefix = "sd" if disk.bus == "scsi" else "vd"
@@ -198,20 +212,12 @@ class TreePlug(Plug):
         major, minor = (8 if scsi else 254), 16 * index
         attributes = {
             "dev": f"{major}:{minor}\n", "size": f"{disk.size // SECTOR}\n",
-            "diskseq": f"{self._diskseq}\n", "ro": "0\n", "removable": "0\n", "hidden": "0\n",
-            "range": "16\n", "ext_range": "256\n", "capability": "0\n",
-            "uevent": f"MAJOR={major}\nMINOR={minor}\nDEVNAME={disk.name}\nDEVTYPE=disk\n"
-                      f"DISKSEQ={self._diskseq}\n",
-            "stat": " ".join(["0"] * 17) + "\n", "inflight": "       0        0\n",
-            "queue/logical_block_size": "512\n", "queue/physical_block_size": "512\n",
-            "queue/hw_sector_size": "512\n", "queue/rotational": "1\n",
-            "queue/write_cache": "write back\n", "queue/scheduler": "[none] mq-deadline\n",
-            "holders/": None, "slaves/": None,
+            "diskseq": f"{self._diskseq}\n", "ro": "0\n", "removable": "0\n",
+            "inflight": "       0        0\n", "queue/logical_block_size": "512\n",
+            "holders/": None,
         }
         if scsi:
-            attributes |= {"device/vendor": "QEMU    \n", "device/model": "QEMU HARDDISK   \n",
-                           "device/rev": "2.5+\n", "device/type": "0\n",
-                           "device/state": "running\n"}
+            attributes["device/vendor"] = "QEMU    \n"
             if disk.serial:
                 serial = disk.serial.encode()
                 attributes |= {
@@ -219,10 +225,7 @@ class TreePlug(Plug):
                     "device/wwid": f"t10.QEMU    QEMU HARDDISK   {disk.serial}\n"}
         else:
             # Virtio always has the attribute; without a serial it reads as nothing.
-            attributes |= {"cache_type": "write back\n", "serial": disk.serial or "",
-                           "device/vendor": "0x1af4\n", "device/device": "0x0002\n",
-                           "device/modalias": "virtio:d00000002v00001AF4\n",
-                           "device/status": "0x0000000f\n"}
+            attributes |= {"serial": disk.serial or "", "device/vendor": "0x1af4\n"}
         return attributes
 
 
@@ -379,16 +382,17 @@ def _claim(top):
 
 
 def _write_tree(top, files):
-    top.mkdir()
+    """A folder with files of these contents; a name that ends with a slash is that of a folder."""
+    os.mkdir(top)
+    folders = set()
     for name, content in files.items():
-        path = top / name
-        path.parent.mkdir(exist_ok=True)
-        if content is None:
-            path.mkdir()
-        elif isinstance(content, bytes):
-            path.write_bytes(content)
-        else:
-            path.write_text(content)
+        folder = name.rpartition("/")[0]
+        if folder and folder not in folders:
+            folders.add(folder)
+            os.mkdir(f"{top}/{folder}")
+        if content is not None:
+            with open(f"{top}/{name}", "wb", buffering=0) as file:
+                file.write(content if isinstance(content, bytes) else content.encode())
 
 
 def _run(*command):
