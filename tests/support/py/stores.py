@@ -11,6 +11,7 @@ from functools import cache
 
 import pytest
 
+from .folders import use_memory
 from .mariadb import Galera, MariaDB
 
 KIND = os.environ.get("VOLD_STORE", "sqlite")
@@ -25,6 +26,7 @@ each_store = pytest.mark.stores("sqlite", "mariadb", "galera")
 # ---- hooks, for the conftest.py of a suite with such tests ----
 
 def pytest_configure(config):
+    use_memory()
     config.addinivalue_line("markers", "stores: the kinds of store on which a test runs")
 
 

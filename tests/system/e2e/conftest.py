@@ -2,6 +2,7 @@
 """Worlds for tests; see harness.py of support. The programs come from the build directory VOLD_BUILD names."""
 
 import pytest
+from support.py import folders
 from support.py.fixtures import make_watched_world as make_world  # noqa: F401  (a fixture)
 from support.py.harness import World
 from support.py.stores import pytest_collection_modifyitems, pytest_configure  # noqa: F401  (hooks)
@@ -22,3 +23,4 @@ def shared_world(tmp_path_factory):
         yield world.start()
     finally:
         world.close()
+    folders.let_go(folder)

@@ -3,6 +3,7 @@
 
 import time
 
+from support.py import folders
 from support.py.harness import World
 from support.py.secrecy import everything_said
 
@@ -53,6 +54,8 @@ class Lot:
             self.world.close()
         self.details = dict(self.world.daemon.store.rows(
             "SELECT id, COALESCE(error_details, '{}') FROM volume_operations"))
+        if not any(self.errors.values()):
+            folders.let_go(self.world.folder)
         return self
 
     def _run(self, world):
