@@ -28,7 +28,7 @@ from cloudsim import serial_of
 from cloudsim.qmp import QMP, QMPError
 
 from . import image as lab_image
-from .agent import Agent, AgentError
+from .agent import END_PORT, Agent, AgentError
 
 CLOUD_ADDRESS = "10.0.2.2:8080"
 
@@ -77,6 +77,7 @@ class Appliance:
         self._forward = self.folder / "forward"
         self._qmp_path = self.folder / "qmp.sock"
         self._agent_path = self.folder / "agent.sock"
+        self._end_path = self.folder / "end.sock"
         self._process = None
         self._agent = None
 
@@ -96,7 +97,7 @@ class Appliance:
 
         # QEMU inherits sockets that already listen: connecting never comes too early.
         listeners = [_listen(path)
-                     for path in (self._qmp_path, self.cloud_qmp_path, self._agent_path)]
+                     for path in (self._qmp_path, self.cloud_qmp_path, self._agent_path, self._end_path)]
         try:
             with open(self.qemu_log, "wb") as log:
                 self._process = subprocess.Popen(
@@ -112,7 +113,7 @@ class Appliance:
         """Wait until the guest has booted: its agent answers and systemd has nothing left to do."""
         try:
             self.qmp.wait_event("VSERPORT_CHANGE", timeout, id=_AGENT_PORT, open=True)
-            self._agent = Agent(self._agent_path, timeout)
+            self._agent = Agent(self._agent_path, self._end_path, timeout)
             state = self.run("systemctl is-system-running --wait", timeout, check=False).out.strip()
         except (OSError, QMPError, AgentError) as error:
             raise self._failure("the appliance did not boot") from error
@@ -156,7 +157,7 @@ class Appliance:
 
         A command that takes longer than `timeout` is killed in the guest and counts as failed.
         """
-        output = self._execute(["/bin/sh", "-c", command], b"", timeout)
+        output = self._agent.execute("/bin/sh", command, timeout=timeout)
         result = Result(output.code, output.out.decode(errors="replace"),
                         output.err.decode(errors="replace"))
         if check and result.rc != 0:
@@ -180,7 +181,7 @@ class Appliance:
         """Wait until a line of a growing file in the guest matches, and return that line."""
         follow = (f"exec 3< <(exec tail --lines=+1 --follow {shlex.quote(path)}); follower=$!; "
                   f"grep --max-count=1 -e {shlex.quote(pattern)} <&3; kill $follower")
-        output = self._execute(["/bin/bash", "-c", follow], b"", timeout)
+        output = self._agent.execute("/bin/bash", follow, timeout=timeout)
         if output.code != 0:
             raise CommandFailed(f"no line of {path} matched {pattern!r}:\n"
                                 f"{self.read_file(path).decode(errors='replace')}")
@@ -211,21 +212,15 @@ class Appliance:
             raise self._failure("QEMU does not answer") from error
 
     def _checked(self, argv, stdin=b""):
-        output = self._execute(argv, stdin, 60)
+        output = self._agent.execute("/bin/sh", shlex.join(argv), stdin)
         if output.code != 0:
             raise CommandFailed(f"{argv} ended with {output.code}:\n{output.err.decode()}")
         return output.out
 
-    def _execute(self, argv, stdin, timeout):
-        # The guest itself keeps the time limit, so that no process outlives it; the longer one here
-        # is for a guest that hangs.
-        limited = ["/usr/bin/timeout", "--kill-after=5", str(timeout), *argv]
-        return self._agent.execute(limited, stdin, timeout + 60)
-
     def _failure(self, text):
         return ApplianceError(f"{text}; its console ends with:\n{self.console_tail()}")
 
-    def _command(self, image, initramfs, qmp_fd, cloud_qmp_fd, agent_fd):
+    def _command(self, image, initramfs, qmp_fd, cloud_qmp_fd, agent_fd, end_fd):
         return [
             "qemu-system-x86_64", "-M", "pc", "-accel", "tcg", "-smp", "1", "-m", "768",
             "-nodefaults", "-nographic",
@@ -247,6 +242,8 @@ class Appliance:
             "-chardev", f"socket,id=agent,fd={agent_fd},server=on,wait=off",
             "-device", f"virtserialport,id={_AGENT_PORT},chardev=agent,"
                        "name=org.qemu.guest_agent.0",
+            "-chardev", f"socket,id=end,fd={end_fd},server=on,wait=off",
+            "-device", f"virtserialport,chardev=end,name={END_PORT}",
             # QEMU would be the gateway; moving it away frees the address for the cloud alone.
             "-netdev", "user,id=net0,restrict=on,host=10.0.2.254,"
                        f"guestfwd=tcp:{CLOUD_ADDRESS}-cmd:busybox sh {self._forward}",
