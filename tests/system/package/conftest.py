@@ -38,8 +38,8 @@ def built(commit):
 
 
 @pytest.fixture(scope="session")
-def base(tmp_path_factory):
-    """A Debian with what our packages depend on, as a tar file."""
+def lower(tmp_path_factory):
+    """A Debian with what our packages depend on, as a folder, which nothing changes."""
     folder = tmp_path_factory.mktemp("base")
     settings = folder / "apt.conf"
     settings.write_text(debian.apt_settings(), encoding="utf-8")
@@ -47,18 +47,9 @@ def base(tmp_path_factory):
     # is left by a program that fails.
     # dpkg need not wait for the disk at each file: the root is gone when the machine is.
     run("unshare", "--mount", "mmdebstrap", "--quiet", "--variant=minbase", f"--aptopt={settings}",
-        "--dpkgopt=force-unsafe-io", f"--include={','.join(BASE)}", debian.suite(), folder / "base.tar",
+        "--dpkgopt=force-unsafe-io", f"--include={','.join(BASE)}", debian.suite(), folder / "lower",
         *debian.sources())
-    return folder / "base.tar"
-
-
-@pytest.fixture(scope="session")
-def lower(base):
-    """The same as a folder, which nothing changes."""
-    folder = base.parent / "lower"
-    folder.mkdir()
-    run("tar", "-x", "-f", base, "-C", folder)
-    return folder
+    return folder / "lower"
 
 
 class Root:
