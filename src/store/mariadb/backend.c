@@ -150,10 +150,13 @@ static enum mariadb_fault run_transaction(struct mariadb_session *session,
 		}
 		if (fault == MARIADB_OK && claim_all(batches, written, count)) {
 			*committing = true;
-			return mariadb_run(session, "COMMIT", err);
+			fault = mariadb_run(session, "COMMIT", err);
+			if (fault == MARIADB_OK)
+				return fault;
 		}
 		/*
 		 * The first error names the cause; the next statement notices a broken connection.
+		 * What a failed COMMIT may have left open would otherwise go with the next one.
 		 */
 		if (fault != MARIADB_AWAY)
 			mariadb_run(session, "ROLLBACK", NULL);
