@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What tests/run and tests/quickstart share: missing packages and builds. Sourced by bash with $top set.
 
+# Tests run programs of the build folder as other users, and packages are for all of them.
+umask 022
+mkdir -p "$top/build"
+
 say() { printf '\n== %s\n' "$*"; }
 
 die() {
