@@ -20,6 +20,8 @@
 
 #include "base/clock.h"
 
+#define DELIVER_MS 5 /* of one turn of the loop */
+
 struct worker {
 	/* The loop's alone. */
 	struct event *event;
@@ -76,13 +78,12 @@ static size_t take_batch(struct worker *worker, struct worker_jobs *batch)
 	return count;
 }
 
-/* Hands a batch back. Needs the lock. */
+/* Hands jobs to the loop. Needs the lock. */
 static void put_ended(struct worker *worker, struct worker_jobs *batch)
 {
 	uint64_t one = 1;
 
 	STAILQ_CONCAT(&worker->ended, batch);
-	worker->running_since = INT64_MAX;
 	pthread_cond_broadcast(&worker->changed);
 	/*
 	 * Cannot fail: the counter is far from its end, and EINTR does not happen with all signals
@@ -111,6 +112,7 @@ static void *worker_thread(void *arg)
 		pthread_mutex_unlock(&worker->lock);
 		worker->run(worker->context, &batch, count);
 		pthread_mutex_lock(&worker->lock);
+		worker->running_since = INT64_MAX;
 		if (!worker->abandoned)
 			put_ended(worker, &batch);
 	}
@@ -150,17 +152,20 @@ static int thread_start(struct worker *worker, const char *name, struct err *err
 
 /* ---- the loop's side ---- */
 
-/* Calls done() for all jobs that have ended. */
-static void deliver(struct worker *worker)
+/* Calls done() for jobs that have ended: for all of them, or as many as go into the time. The next
+ * turn goes on with the others, and with those that end meanwhile: a thread that is faster than
+ * done() would keep the loop for itself. */
+static void deliver(struct worker *worker, int64_t max_ms)
 {
 	struct worker_jobs jobs = STAILQ_HEAD_INITIALIZER(jobs);
+	int64_t since = clock_mono_ms();
 
 	pthread_mutex_lock(&worker->lock);
 	STAILQ_CONCAT(&jobs, &worker->ended);
 	pthread_mutex_unlock(&worker->lock);
 
 	worker->delivering = true;
-	while (!STAILQ_EMPTY(&jobs)) {
+	while (!STAILQ_EMPTY(&jobs) && clock_mono_ms() - since <= max_ms) {
 		struct worker_job *job = STAILQ_FIRST(&jobs);
 
 		STAILQ_REMOVE_HEAD(&jobs, entry);
@@ -168,6 +173,13 @@ static void deliver(struct worker *worker)
 		job->done(job); /* may free it */
 	}
 	worker->delivering = false;
+	if (STAILQ_EMPTY(&jobs))
+		return;
+
+	pthread_mutex_lock(&worker->lock);
+	STAILQ_CONCAT(&jobs, &worker->ended);
+	put_ended(worker, &jobs);
+	pthread_mutex_unlock(&worker->lock);
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
@@ -176,7 +188,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 
 	if (read(fd, &count, sizeof(count)) < 0)
 		assert(errno == EAGAIN);
-	deliver(arg);
+	deliver(arg, DELIVER_MS);
 }
 
 static int open_wake(struct worker *worker, struct loop *loop, const char *name, struct err *err)
@@ -248,7 +260,7 @@ struct worker *worker_free(struct worker *worker)
 	/* done() may submit more jobs, which run, too. */
 	while (worker->pending > 0) {
 		wait_for_ended(worker);
-		deliver(worker);
+		deliver(worker, INT64_MAX);
 	}
 	pthread_mutex_lock(&worker->lock);
 	worker->stop = true;

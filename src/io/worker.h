@@ -5,7 +5,7 @@
  * A thread for work that can block. Jobs go in through one list, and results come back to the loop
  * through another; an eventfd wakes the loop. The thread takes all waiting jobs (at most max_batch)
  * as one batch, which makes group commit natural: jobs that arrive during one commit are the next
- * batch.
+ * batch. Results that take the loop long are spread over several of its turns.
  */
 
 #include "base/err.h"

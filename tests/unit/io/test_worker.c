@@ -316,8 +316,50 @@ static void age_of_the_oldest(void **state)
 	worker_free(worker);
 }
 
+#define TURN 1000 /* in ended[]: another part of the loop had its turn */
+
+static struct worker *slow; /* whose results take the loop long */
+
+static void on_turn(struct loop_task *task)
+{
+	ended[ended_count++] = TURN;
+	if (worker_pending(slow) == 0)
+		loop_stop(loop);
+}
+
+static void on_done_slowly(struct worker_job *job)
+{
+	static struct loop_task turn = { .run = on_turn };
+
+	clock_test_advance(20);
+	loop_task_queue(loop, &turn);
+	on_done(job);
+}
+
+/* The clock stands still from here on. */
+static void the_loop_goes_on_between_results_that_take_long(void **state)
+{
+	static const int story[] = { 0, TURN, 1, TURN, 2, TURN, 3, TURN };
+	struct job jobs[4];
+
+	slow = worker_new(loop, "test", 8, run_batch, NULL, NULL);
+	clock_test_start(1000, 0);
+	for (int i = 0; i < 4; i++) {
+		jobs[i] = (struct job){ .job.done = on_done_slowly, .number = i };
+		worker_submit(slow, &jobs[i].job);
+		if (i == 0)
+			sem_wait(&entered); /* the others are one batch */
+	}
+	open_gate(2);
+	loop_run(loop);
+	assert_int_equal(ended_count, ARRAY_SIZE(story));
+	assert_memory_equal(ended, story, sizeof(story));
+	worker_free(slow);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 RUN_TESTS(T(what_waits_becomes_one_batch), T(a_batch_has_its_largest_size), T(never_inside_submit),
 	  T(free_runs_what_is_queued), T(free_runs_what_done_submits), T(run_may_reorder),
 	  T(signals_stay_with_the_loop), T(abandoned_jobs_never_come_back), T(abandoned_while_idle),
-	  T(a_lack_of_threads_or_descriptors_is_told), T(age_of_the_oldest))
+	  T(a_lack_of_threads_or_descriptors_is_told), T(age_of_the_oldest),
+	  T(the_loop_goes_on_between_results_that_take_long))
