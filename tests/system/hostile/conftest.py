@@ -23,6 +23,12 @@ def world(make_world):  # noqa: F811
 
 
 @pytest.fixture
+def hasty_world(make_world):  # noqa: F811
+    """One whose callers are not told to come back because they are fast, as they are on a machine that does nothing else."""
+    return make_world(http={"anonymous_requests": 1_000_000})
+
+
+@pytest.fixture
 def figure(record_property):
     """Prints a figure: the row of the table in data/doc/SECURITY.md, its limit there, what was measured."""
     def print_figure(row, limit, measured):

@@ -118,7 +118,8 @@ def ask_much(world, crowd, health):
     return answers
 
 
-def test_everything_at_once(world, figure):
+def test_everything_at_once(hasty_world, figure):
+    world = hasty_world
     world.cloud.set(job_delay=3600)
     volume = world.volume()
     first = world.daemon.attach(volume)

@@ -88,9 +88,9 @@ def late_beside_a_list(world):
     return late
 
 
-def test_many_unfinished_operations(world, figure):
+def test_many_unfinished_operations(hasty_world, figure):
     """They wait for their turn on one volume."""
-    count, callers = 5000, 100
+    world, count, callers = hasty_world, 5000, 100
     world.cloud.set(job_delay=3600)
     volume = world.volume()
     world.daemon.attach(volume)
