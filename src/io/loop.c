@@ -254,14 +254,17 @@ static struct loop_timer *first_timer(const struct loop *loop)
 	return fires_before(deadline, timer) ? deadline : timer;
 }
 
+/* Until it is due. NULL: there is no timer, INT64_MAX. */
+static int64_t left_ms(const struct loop_timer *timer)
+{
+	return timer ? due_mono_ms(timer) - clock_mono_ms() : INT64_MAX;
+}
+
 int64_t loop_idle_ms(const struct loop *loop)
 {
-	const struct loop_timer *first = first_timer(loop);
-	int64_t now = clock_mono_ms();
+	int64_t left = left_ms(first_timer(loop));
 
-	if (!TAILQ_EMPTY(&loop->tasks) || (first && due_mono_ms(first) <= now))
-		return 0;
-	return first ? due_mono_ms(first) - now : INT64_MAX;
+	return TAILQ_EMPTY(&loop->tasks) && left > 0 ? left : 0;
 }
 
 static bool fire_timers(struct loop *loop)
@@ -322,18 +325,17 @@ static bool is_late(struct loop *loop)
 static bool arm_wake(struct loop *loop)
 {
 	const struct loop_timer *first = first_timer(loop);
+	int64_t due, left = left_ms(first);
 	struct timeval delay;
-	int64_t due, left;
 
 	if (!first || clock_is_test()) {
 		if (evtimer_pending(loop->wake, NULL))
 			event_del(loop->wake);
-		return !first || due_mono_ms(first) > clock_mono_ms();
+		return left > 0;
 	}
-	due = due_mono_ms(first);
-	left = due - clock_mono_ms();
 	if (left <= 0)
 		return false;
+	due = due_mono_ms(first);
 	if (evtimer_pending(loop->wake, NULL) && loop->wake_due_ms == due)
 		return true;
 	if (left > SLEEP_MAX_MS)
