@@ -66,6 +66,10 @@ class Lab:
         """Plug a volume whose attach job was told to leave the guest alone."""
         self.cloud.plug_volume(volume, cloudsim.GIB)
 
+    def wait_disk(self, volume):
+        """Wait until the guest has the disk of a plugged volume: its kernel needs a second or more."""
+        self.vm.run(f"udevadm wait --timeout=120 /dev/disk/by-id/virtio-{cloudsim.serial_of(volume)}", timeout=150)
+
     def contents(self, device):
         """The part of a device where new_volume() left its mark."""
         return self.vm.read_file(device, PATTERN_SIZE)

@@ -35,7 +35,7 @@ def test_names_change_hands_while_disks_are_opened(lab):
     opened = [line for line in said.decode().splitlines() if line and not line.startswith(("volumectl: ", "head: "))]
     assert set(opened) == {volume}, set(opened)
     assert has_refused(said)
-    # It is here again.
+    lab.wait_disk(volume)
     done = lab.vm.run(f"volumectl open {volume} -- head -c {LINE} /dev/fd/3", timeout=120)
     assert done.out.encode() == pattern(volume)[:LINE]
 
