@@ -294,6 +294,48 @@ void help_extra(const struct extra_command *command)
 	fputs(common_help, stdout);
 }
 
+/* --- commands of two words --- */
+
+/* "create", of "token-create", if the first word is "token"; NULL: not one of its commands. */
+static const char *second_word(const struct method *method, const char *first)
+{
+	size_t length = strlen(first);
+	const char *command = method->command;
+
+	return command && strncmp(command, first, length) == 0 && command[length] == '-'
+		       ? command + length + 1
+		       : NULL;
+}
+
+/* "create, list, revoke", of "token" */
+static void add_second_words(const char *first, const char *separator, struct buf *out)
+{
+	for (size_t i = 0; i < METHOD_COUNT; i++) {
+		const char *second = second_word(&methods[i], first);
+
+		if (second)
+			buf_printf(out, "%s%s", out->length ? separator : "", second);
+	}
+}
+
+bool help_first_word(const char *first)
+{
+	_cleanup_buf_ struct buf words = BUF_NULL;
+
+	add_second_words(first, "|", &words);
+	if (!words.length)
+		return false;
+	printf("Usage: volumectl %s %s [ARGUMENTS]\n\n", first, words.data);
+	for (size_t i = 0; i < METHOD_COUNT; i++) {
+		const char *second = second_word(&methods[i], first);
+
+		if (second)
+			printf("  %-8s  %s\n", second, methods[i].summary);
+	}
+	printf("\n'volumectl help %s COMMAND' shows the arguments of one of them.\n", first);
+	return true;
+}
+
 int help_main(struct ctl *ctl, int argc, char **argv)
 {
 	const struct method *method;
@@ -315,7 +357,7 @@ int help_main(struct ctl *ctl, int argc, char **argv)
 			return 0;
 		}
 	}
-	return help_unknown(ctl, argv[1]);
+	return help_first_word(argv[1]) ? 0 : help_unknown(ctl, argv[1]);
 }
 
 /* --- the nearest command --- */
@@ -363,26 +405,13 @@ static void consider(const char *name, const char *candidate, const char **best,
 	}
 }
 
-/* The second words of commands that begin with this word: "create, list" of "token". */
-static void add_second_words(const char *first, struct buf *out)
-{
-	size_t length = strlen(first);
-
-	for (size_t i = 0; i < METHOD_COUNT; i++) {
-		const char *command = methods[i].command;
-
-		if (command && strncmp(command, first, length) == 0 && command[length] == '-')
-			buf_printf(out, "%s%s", out->length ? ", " : "", command + length + 1);
-	}
-}
-
 int help_unknown(const struct ctl *ctl, const char *name)
 {
 	const char *best = NULL;
 	size_t best_distance = 4; /* at this distance a word is no typing error */
 	_cleanup_buf_ struct buf second = BUF_NULL;
 
-	add_second_words(name, &second);
+	add_second_words(name, ", ", &second);
 	if (second.length)
 		return ctl_usage("'%s' needs a second word: %s", name, second.data);
 	for (size_t i = 0; i < METHOD_COUNT; i++)

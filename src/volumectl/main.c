@@ -117,6 +117,9 @@ static int run_command(struct ctl *ctl, int argc, char **argv)
 		if (streq(argv[0], extra->name))
 			return run_extra(ctl, extra, argc, argv);
 	}
+	if (argc > 1 && (streq(argv[1], "--help") || streq(argv[1], "-h")) &&
+	    help_first_word(argv[0]))
+		return EXIT_SUCCESS;
 	return help_unknown(ctl, argv[0]);
 }
 

@@ -72,6 +72,15 @@ def test_help_lists_every_command(ctl):
     assert ctl().returncode == 2 and ctl().stdout.startswith("Usage:")
 
 
+@pytest.mark.parametrize("words", [("token", "--help"), ("token", "-h"), ("help", "token"), ("help", "token", "x")])
+def test_help_of_a_first_word_shows_the_second_ones(ctl, words):
+    done = ctl(*words)
+    assert done.returncode == 0 and done.stderr == ""
+    assert done.stdout.startswith("Usage: volumectl token create|list|revoke")
+    for second in ("create", "list", "revoke"):
+        assert re.search(rf"^  {second}  +\S", done.stdout, re.MULTILINE), second
+
+
 def test_version(ctl):
     assert re.fullmatch(r"volumectl \d+\.\d+\.\d+\n", ctl("--version").stdout)
 
